@@ -1,0 +1,71 @@
+"""The command line of swiftd."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from swiftd import __version__, daemon, paths
+from swiftd.errors import AlreadyRunningError, DaemonError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_FAILED = 1
+EXIT_ALREADY_RUNNING = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon. Returns the exit status: 0 stopped, 1 can't start, 2 usage, 3 another one serves the socket."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    default = paths.defaults()
+    places = daemon.Places(
+        config=options.config or default.config,
+        plugins=((options.plugins_dir or default.plugins, False), (default.bundled, True)),
+        cache=options.cache_dir or default.cache,
+        socket=options.socket or default.socket,
+    )
+    try:
+        trio.run(daemon.run, places)
+    except DaemonError as error:
+        logging.getLogger("swiftd").critical("%s", error)
+        return EXIT_ALREADY_RUNNING if isinstance(error, AlreadyRunningError) else EXIT_FAILED
+    return 0
+
+
+def _place(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swiftd",
+        description="The back end of an application launcher: keeps sandboxed plugins warm and answers on a socket.",
+    )
+    for option, meaning in (
+        ("--socket", "where to listen"),
+        ("--plugins-dir", "the folder of your plugins"),
+        ("--config", "the configuration file"),
+        ("--cache-dir", "where compiled plugins are kept"),
+    ):
+        parser.add_argument(option, type=_place, metavar="PATH", help=meaning)
+    parser.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default="info", help="how much to say (info)"
+    )
+    parser.add_argument("--version", action="version", version=f"swiftd {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

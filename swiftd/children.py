@@ -1,0 +1,204 @@
+"""The daemon's side of its sandbox processes: have one forked, talk to it, wait for its end, kill it.
+
+All of them come from the zygote (sandbox/zygote.py), which is started at need and again if it is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import trio
+
+from swiftd.errors import DaemonError
+from swiftd.sandbox.messages import HEADER, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+START_LIMIT = 20.0
+"""Seconds for the zygote to start. It takes 0.1 on an idle machine; a cold disk takes the rest."""
+
+Kind = Literal["w", "c"]
+
+
+class LostError(Exception):
+    """The process ended, or what it sent is not a message."""
+
+
+class Child:
+    """One sandbox process: a connection, and a handle that means this very process and never another.
+
+    Whoever has it must `close` it in the end.
+    """
+
+    def __init__(self, pid: int, pidfd: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        connection.setblocking(False)
+        self._socket = trio.socket.from_stdlib_socket(connection)
+        self._stream = trio.SocketStream(self._socket)
+
+    async def ask(self, job: Any, decode: Callable[[bytes], Any]) -> Any:
+        """Send one job and wait for its answer. The caller bounds the time, and kills the child if it is cancelled.
+
+        Raises:
+            LostError: it ended before it answered.
+
+        """
+        await self.tell(job)
+        return await self.answer(decode)
+
+    async def tell(self, job: Any) -> None:
+        """Send a job that has no answer.
+
+        Raises:
+            LostError: it has ended.
+
+        """
+        try:
+            await self._stream.send_all(pack(job))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LostError(f"process {self.pid} has ended") from error
+
+    async def answer(self, decode: Callable[[bytes], Any]) -> Any:
+        """Wait for the next message.
+
+        Raises:
+            LostError: it ended before.
+
+        """
+        buffer = bytearray()
+        needed = HEADER.size
+        while len(buffer) < needed:
+            try:
+                data = await self._stream.receive_some(1 << 20 if needed > 1 << 16 else 1 << 16)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise LostError(f"process {self.pid} has ended") from error
+            if not data:
+                raise LostError(f"process {self.pid} has ended")
+            buffer += data
+            if needed == HEADER.size and len(buffer) >= HEADER.size:
+                needed += HEADER.unpack_from(buffer)[0]
+        return decode(bytes(memoryview(buffer)[HEADER.size : needed]))
+
+    async def wait(self) -> None:
+        """Return when the process has ended."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+
+    def kill(self) -> None:
+        """End the process now, in whatever state. Harmless if it has ended, or was closed."""
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process and give back all that is held for it. May be called again."""
+        if self._pidfd >= 0:
+            self.kill()
+            trio.lowlevel.notify_closing(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+            self._socket.close()
+
+
+class Zygote:
+    """Makes sandbox processes. Its methods may be called by several tasks; one fork is done at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: trio.socket.SocketType | None = None
+        self._lock = trio.Lock()
+        self.runtime_id = ""
+        """What artefacts the children can load; known when the first fork is done or `start` has returned."""
+
+    async def start(self) -> None:
+        """Start the zygote unless it runs.
+
+        Raises:
+            DaemonError: it can't be started.
+
+        """
+        async with self._lock:
+            if self._process is None:
+                await self._start()
+
+    async def fork(self, kind: Kind, descriptors: Sequence[int] = ()) -> Child:
+        """A new child, of the kind and with the descriptors that zygote.py describes.
+
+        Raises:
+            DaemonError: none can be made, even by a new zygote.
+
+        """
+        async with self._lock:
+            for last_try in (False, True):
+                if self._process is None:
+                    await self._start()
+                try:
+                    return await self._fork(kind, descriptors)
+                except OSError as error:
+                    self.close()
+                    if last_try:
+                        raise DaemonError(f"no sandbox process can be made: {error}") from error
+        raise AssertionError("not reached")
+
+    async def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # Not trio's open_process: that forks in a thread, and with the thread's end the kernel would deliver
+            # the parent-death signal to anything that asked for one.
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, once
+                [sys.executable, "-m", "swiftd.sandbox.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env={"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path))), "LANG": "C.UTF-8"},
+                start_new_session=True,
+            )
+        ours.setblocking(False)
+        self._control = trio.socket.from_stdlib_socket(ours)
+        hello = b""
+        with trio.move_on_after(START_LIMIT):
+            hello = await self._control.recv(4096)
+        if not hello:
+            self.close()
+            raise DaemonError("the process that makes sandbox processes did not start; the log has its last words")
+        self.runtime_id = hello.decode()
+
+    async def _fork(self, kind: Kind, descriptors: Sequence[int]) -> Child:
+        control = self._control
+        assert control is not None  # noqa: S101 - _start sets it
+        # From here to the answer nothing may cut in, or the next caller would get this one's child.
+        with trio.CancelScope(shield=True), trio.move_on_after(START_LIMIT):
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _packed(descriptors))] if descriptors else []
+            await control.sendmsg([kind.encode()], ancillary)
+            data, received, _flags, _address = await control.recvmsg(64, socket.CMSG_SPACE(2 * 4))
+            if not data or not received:
+                raise OSError("it ended")
+            connection, pidfd = _unpacked(received[0][2])
+            return Child(int(data), pidfd, socket.socket(fileno=connection))
+        raise OSError("it does not answer")
+
+    def close(self) -> None:
+        """End the zygote, and with it every child that is still there. A later fork starts another."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()  # it was killed: this takes no time
+            self._process = None
+
+
+def _packed(descriptors: Sequence[int]) -> bytes:
+    return b"".join(number.to_bytes(4, sys.byteorder) for number in descriptors)
+
+
+def _unpacked(data: bytes) -> list[int]:
+    return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4)]

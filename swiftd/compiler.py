@@ -1,0 +1,155 @@
+"""From a .wasm file to a finished artefact: the cache, and the child process that compiles what is not in it.
+
+An entry is two files in the private cache folder. `<key>.json` says what is known of one source: its contract and
+its artefact's digest, or why it was refused. The key is made of everything the artefact depends on: the source's
+bytes, wasmtime's version, the engine's settings and the processor. `<digest>.cwasm` is the artefact, named by its
+own SHA-256, so that two daemons which compile the same source at once can't mix their halves. Both appear by rename,
+whole or not at all. The worker checks the digest before it loads one; what fails that is compiled anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+from swiftd.children import LostError
+from swiftd.sandbox.messages import Compiled, Contract, Refused, decode_report
+
+if TYPE_CHECKING:
+    from swiftd.children import Zygote
+
+COMPILE_LIMIT = 150.0
+"""Seconds for one compilation. A Python plugin takes 10 on a slow laptop; the child's CPU limit is 120."""
+
+_log = logging.getLogger(__name__)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What the cache knows of one source."""
+
+    digest: str = ""
+    """The artefact's SHA-256; empty where it was refused."""
+    size: int = 0
+    """The artefact's bytes."""
+    contract: Contract | None = None
+    language: str | None = None
+    imports: list[str] = []
+    refused: str | None = None
+
+
+class ChangedError(Exception):
+    """The file changed while it was looked at."""
+
+
+class Compiler:
+    """Finds artefacts in the cache, and makes those that are missing, one at a time."""
+
+    def __init__(self, cache: Path, zygote: Zygote) -> None:
+        self._cache = cache
+        self._zygote = zygote
+        self._one_at_a_time = trio.Lock()
+
+    def artefact(self, entry: Entry) -> Path:
+        """Where an entry's artefact lies."""
+        return self._cache / f"{entry.digest}.cwasm"
+
+    def cached(self, source: str) -> Entry | None:
+        """What the cache has for the source with this SHA-256, if it is whole. Blocks for a read of one small file."""
+        try:
+            check, _, body = self._path(source).read_bytes().partition(b"\n")
+            if check.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
+                return None
+            entry = msgspec.json.decode(body, type=Entry)
+            if entry.refused is None and self.artefact(entry).stat().st_size != entry.size:
+                return None
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return entry
+
+    def forget(self, source: str) -> None:
+        """Drop an entry whose artefact turned out not to be what it was."""
+        with suppress(OSError):
+            self._path(source).unlink(missing_ok=True)
+
+    async def compile(self, path: Path, source: str) -> Entry:
+        """Compile the file at `path`, whose SHA-256 was `source`, and put the result, also a refusal, in the cache.
+
+        Raises:
+            ChangedError: the file is another one by now.
+            OSError: it can't be read, or the cache not be written.
+
+        """
+        async with self._one_at_a_time:
+            if entry := self.cached(source):  # another plugin, or another daemon, has the same content
+                return entry
+            entry = await self._compile(path, source)
+        await trio.to_thread.run_sync(self._write, source, entry)
+        return entry
+
+    async def _compile(self, path: Path, source: str) -> Entry:
+        number, temporary = tempfile.mkstemp(dir=self._cache, prefix=".new-")
+        try:
+            try:
+                wasm = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    child = await self._zygote.fork("c", [wasm, number])
+                finally:
+                    os.close(wasm)
+            finally:
+                os.close(number)
+            try:
+                with trio.move_on_after(COMPILE_LIMIT):
+                    report = await child.answer(decode_report)
+                    if report.source != source:
+                        raise ChangedError(str(path))
+                    if isinstance(report, Refused):
+                        return Entry(refused=report.message)
+                    return self._keep(report, temporary)
+                return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
+            except LostError:
+                return Entry(refused="the compiler gave up on it: it took too much memory or time, or crashed")
+            finally:
+                child.close()
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _keep(self, report: Compiled, temporary: str) -> Entry:
+        entry = Entry(
+            digest=report.digest,
+            size=os.stat(temporary).st_size,  # noqa: PTH116 - a name, used once
+            contract=report.contract,
+            language=report.language,
+            imports=report.imports,
+        )
+        os.replace(temporary, self.artefact(entry))  # noqa: PTH105
+        return entry
+
+    def _write(self, source: str, entry: Entry) -> None:
+        body = msgspec.json.encode(entry)
+        number, temporary = tempfile.mkstemp(dir=self._cache, prefix=".new-")
+        with open(number, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._path(source))  # noqa: PTH105
+
+    def _path(self, source: str) -> Path:
+        key = hashlib.sha256(f"{source}\n{self._zygote.runtime_id}".encode()).hexdigest()
+        return self._cache / f"{key}.json"
+
+
+def sweep_unfinished(cache: Path, older_than: float = 3600) -> None:
+    """Remove what a daemon that was killed in mid-write left behind. `older_than` is in seconds."""
+    for path in cache.glob(".new-*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > older_than:
+                path.unlink()

@@ -1,0 +1,41 @@
+"""What can go wrong, split by whose fault it is.
+
+`RequestError` is the client's, `PluginFault` a plugin's; each carries the code that goes on the wire, and
+server.py and query.py are the only places that turn them into messages. `DaemonError` is for what stops swiftd
+itself: its message is the last line the user sees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swiftd.protocol import ErrorCode, PluginErrorCode
+
+
+class SwiftError(Exception):
+    """The root of this program's own exceptions."""
+
+
+class RequestError(SwiftError):
+    """A request that can't be served, through the client's fault."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
+
+
+class PluginFault(SwiftError):  # noqa: N818 - it is the plugin that is at fault, and the word for it
+    """A plugin did not do what it should: for the query it is one entry in `errors`."""
+
+    def __init__(self, code: PluginErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code: PluginErrorCode = code
+
+
+class DaemonError(SwiftError):
+    """Swiftd can't start, or can't go on."""
+
+
+class AlreadyRunningError(DaemonError):
+    """Another daemon serves this socket."""

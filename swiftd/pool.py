@@ -1,0 +1,292 @@
+"""The workers: how many there are, who has one, and what becomes of it.
+
+A worker runs one call at a time. A call's deadline, its cancellation and its being superseded are one thing, the end
+of a trio cancel scope around it: a worker whose call did not finish is killed, and the task that kept it alive has
+the zygote fork another. Nothing has to cooperate, and the next query finds another worker meanwhile.
+
+A plugin never holds all the workers. A call that still waits after `GROW_AFTER` gets a worker more than there are
+configured, which goes again when nobody waits: several slow plugins can't starve the rest either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import trio
+
+from swiftd.children import Child, LostError
+from swiftd.errors import DaemonError, PluginFault
+from swiftd.sandbox.messages import Failed, Handle, Load, Loaded, Reply, Trigger, Unload, decode_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from swiftd.children import Zygote
+
+GROW_AFTER = 0.05
+"""Seconds. A hundred times what a call takes; a third of what a person notices."""
+MOST_EXTRA = 4
+"""Workers above the configured number, at most. Each may hold a plugin's memory limit."""
+WAIT_LIMIT = 2.0
+"""Seconds that a call waits for a worker before it is told that all are busy."""
+LOAD_LIMIT = 10.0
+"""Seconds for a worker to load one artefact. 40 MB take 0.03."""
+SHORT_LIFE = 1.0
+"""Seconds. A worker that ends by itself sooner than this is not replaced at once."""
+
+_log = logging.getLogger(__name__)
+
+
+class ArtefactError(Exception):
+    """A worker refused an artefact: it must be compiled anew."""
+
+
+class Worker:
+    """One sandbox process and what it has loaded."""
+
+    def __init__(self, child: Child, *, is_extra: bool) -> None:
+        self.child = child
+        self.is_extra = is_extra
+        self.loaded: set[int] = set()
+        self.killed = False
+
+    async def load(self, load: Load) -> None:
+        """Load an artefact unless it is loaded already.
+
+        Raises:
+            ArtefactError: it is not what was compiled.
+            LostError: the worker ended.
+
+        """
+        if load.slot in self.loaded:
+            return
+        reply: Reply | None = None
+        with trio.move_on_after(LOAD_LIMIT):
+            reply = await self.child.ask(load, decode_reply)
+        if isinstance(reply, Loaded):
+            self.loaded.add(load.slot)
+        elif isinstance(reply, Failed):
+            raise ArtefactError(reply.message)
+        else:
+            self.kill()
+            raise LostError(f"worker {self.child.pid} does not answer")
+
+    async def unload(self, slot: int) -> None:
+        """Forget an artefact, if it is loaded.
+
+        Raises:
+            LostError: the worker ended.
+
+        """
+        if slot in self.loaded:
+            self.loaded.discard(slot)
+            await self.child.tell(Unload(slot))
+
+    def kill(self) -> None:
+        """End it: what it does is of no use any more."""
+        self.killed = True
+        self.child.kill()
+
+
+class Pool:
+    """The workers, shared by all queries."""
+
+    def __init__(self, zygote: Zygote, size: int) -> None:
+        self.size = size
+        self.killed = 0
+        """How many workers were ended in mid-call, in this daemon's life."""
+        self._zygote = zygote
+        self._workers: set[Worker] = set()
+        self._idle: list[Worker] = []
+        self._wanted: dict[int, Load] = {}
+        self._held: Counter[str] = Counter()  # workers by the plugin that has them
+        self._waiting = 0
+        self._extra = 0
+        self._freed = trio.lowlevel.ParkingLot()
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def count(self) -> int:
+        """Workers alive now."""
+        return len(self._workers)
+
+    async def run(self) -> None:
+        """Keep the workers alive. Ends by cancellation, and they with it."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for _ in range(self.size):
+                nursery.start_soon(self._keep_one)
+
+    async def call(self, load: Load, job: Trigger | Handle) -> Reply:
+        """Run one call of a plugin and return what became of it, within its deadline.
+
+        Raises:
+            PluginFault: `busy`, `timeout`, or `trap` where the runtime itself ended.
+            ArtefactError: the plugin could not be loaded.
+
+        """
+        worker = await self._take(load.plugin)
+        finished = False
+        try:
+            await worker.load(load)
+            with trio.move_on_after(load.limits.deadline):
+                reply: Reply = await worker.child.ask(job, decode_reply)
+                finished = True
+                return reply
+            raise PluginFault("timeout", f"no answer within {load.limits.deadline * 1000:.0f} ms")
+        except ArtefactError:
+            finished = True
+            raise
+        except LostError as error:
+            raise PluginFault("trap", "its sandbox process ended in the middle of the call") from error
+        finally:
+            if not finished:
+                worker.kill()
+                self.killed += 1
+            self._give_back(worker, load)
+
+    async def add(self, load: Load) -> None:
+        """Load an artefact into every worker, one after the other, those to come included.
+
+        Raises:
+            ArtefactError: it is not what was compiled.
+
+        """
+        self._wanted[load.slot] = load
+        try:
+            await self._each(lambda worker: worker.load(load))
+        except ArtefactError:
+            self._wanted.pop(load.slot, None)
+            raise
+
+    async def remove(self, slot: int) -> None:
+        """Have every worker forget an artefact. A call that still wants it can load it again."""
+        self._wanted.pop(slot, None)
+        await self._each(lambda worker: worker.unload(slot))
+
+    async def _each(self, do: Callable[[Worker], Awaitable[None]]) -> None:
+        """Do something with every worker of now, one at a time, when it is idle; those that end are left out."""
+        for worker in list(self._workers):
+            while worker in self._workers and worker not in self._idle:
+                await self._freed.park()
+            if worker not in self._workers:
+                continue
+            self._idle.remove(worker)
+            finished = False
+            try:
+                await do(worker)
+                finished = True
+            except ArtefactError:
+                finished = True
+                raise
+            except LostError:
+                pass
+            finally:
+                if not finished:
+                    worker.kill()
+                self._put(worker)
+
+    async def _take(self, plugin: str) -> Worker:
+        """An idle worker, for one plugin's use."""
+        if not (worker := self._next(plugin)):
+            self._waiting += 1
+            try:
+                with trio.move_on_after(WAIT_LIMIT):
+                    with trio.move_on_after(GROW_AFTER):
+                        worker = await self._wait(plugin)
+                    if not worker:
+                        self._grow()
+                        worker = await self._wait(plugin)
+            finally:
+                self._waiting -= 1
+            if not worker:
+                raise PluginFault("busy", f"no sandbox process was free for {WAIT_LIMIT:.0f} s")
+        self._held[plugin] += 1
+        return worker
+
+    async def _wait(self, plugin: str) -> Worker:
+        while not (worker := self._next(plugin)):
+            await self._freed.park()
+        return worker
+
+    def _next(self, plugin: str) -> Worker | None:
+        if self._idle and self._held[plugin] < max(1, self.count - 1):
+            return self._idle.pop()
+        return None
+
+    def _give_back(self, worker: Worker, load: Load) -> None:
+        self._held[load.plugin] -= 1
+        if not self._held[load.plugin]:
+            del self._held[load.plugin]
+        self._put(worker)
+
+    def _put(self, worker: Worker) -> None:
+        if worker.is_extra and not self._waiting:
+            worker.kill()
+        if worker in self._workers and not worker.killed:
+            self._idle.append(worker)
+        self._freed.unpark_all()
+
+    def _grow(self) -> None:
+        if self._extra < MOST_EXTRA and not self._idle and self._nursery is not None:
+            self._extra += 1
+            self._nursery.start_soon(self._live_once)
+
+    async def _live_once(self) -> None:
+        try:
+            await self._live(is_extra=True)
+        except DaemonError as error:
+            _log.error("%s", error)
+        finally:
+            self._extra -= 1
+
+    async def _keep_one(self) -> None:
+        """One worker after the other, for ever; after one that ended by itself at once, with a growing pause."""
+        pause = 0.0
+        while True:
+            born = trio.current_time()
+            try:
+                killed = await self._live(is_extra=False)
+            except DaemonError as error:
+                _log.error("%s", error)
+                killed = False
+            if killed or trio.current_time() - born > SHORT_LIFE:
+                pause = 0.0
+            else:
+                pause = min(5.0, 2 * pause + 0.1)
+                await trio.sleep(pause)
+
+    async def _live(self, *, is_extra: bool) -> bool:
+        """One worker's life. Returns whether it was ended on purpose.
+
+        Raises:
+            DaemonError: it could not be made.
+
+        """
+        started = trio.current_time()
+        child = await self._zygote.fork("w")
+        worker = Worker(child, is_extra=is_extra)
+        try:
+            while missing := [load for slot, load in self._wanted.items() if slot not in worker.loaded]:
+                for load in missing:
+                    try:
+                        await worker.load(load)
+                    except ArtefactError:  # the next call that needs it fails, and has it compiled anew
+                        self._wanted.pop(load.slot, None)
+            self._workers.add(worker)
+            self._put(worker)
+            _log.debug("worker %d serves after %.0f ms", child.pid, (trio.current_time() - started) * 1000)
+            await child.wait()
+        except LostError:
+            pass
+        finally:
+            self._workers.discard(worker)
+            if worker in self._idle:
+                self._idle.remove(worker)
+            child.close()
+            self._freed.unpark_all()
+        if not worker.killed:
+            _log.warning("worker %d ended by itself", child.pid)
+        return worker.killed

@@ -1,0 +1,175 @@
+"""A sandbox process: loads finished components and runs one call at a time, each in a fresh store and instance.
+
+It is single-threaded and blocks: it never has to be asked to stop. When a call must end, for whatever reason, the
+daemon kills the process and takes another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from wasmtime import ExitTrap, WasmtimeError
+from wasmtime import component as wc
+
+from swiftd.sandbox import lift
+from swiftd.sandbox.capabilities import Capabilities
+from swiftd.sandbox.engine import make_engine
+from swiftd.sandbox.messages import (
+    HEADER,
+    Failed,
+    Handle,
+    Handled,
+    Job,
+    Load,
+    Loaded,
+    Reply,
+    Trigger,
+    Triggered,
+    Unload,
+    decode_job,
+    pack,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from swiftd.sandbox.messages import Contract
+
+
+class StaleArtefactError(Exception):
+    """The cache's file is not the one that was compiled."""
+
+
+class Guest:
+    """One loaded plugin."""
+
+    def __init__(self, engine: Any, load: Load) -> None:
+        self._engine = engine
+        self._limits = load.limits
+        self._component = _deserialize(engine, load)
+        self._capabilities = Capabilities(engine, self._component, load)
+        contract = load.contract
+        self._trigger = self._index(contract, "get-trigger")
+        self._handle = self._index(contract, "handle")
+        self._methods: list[Any] | None = None
+        if contract.form == "resource":
+            names = ("name", "exec", "keywords")[: 3 if contract.has_keywords else 2]
+            self._methods = [self._index(contract, f"[method]action-item.get-{name}") for name in names]
+
+    def _index(self, contract: Contract, function: str) -> wc.ExportIndex:
+        runner = self._component.get_export_index(contract.runner)
+        index = self._component.get_export_index(function, runner)
+        if index is None:
+            raise StaleArtefactError(f"the artefact has no `{function}`, although its contract was read")
+        return index
+
+    def run(self, job: Trigger | Handle) -> Triggered | Handled | Failed:
+        """Run one call in a store and instance of its own. Whatever the guest does, there is a reply."""
+        capabilities = self._capabilities
+        try:
+            with capabilities.store(self._engine) as store:
+                instance = capabilities.linker.instantiate(store, self._component)
+                reply: Triggered | Handled | Failed = (
+                    self._handled(store, instance, job) if isinstance(job, Handle) else self._asked(store, instance)
+                )
+        except WasmtimeError as error:
+            reply = _failed(error)
+        except lift.TooLargeError as error:
+            reply = Failed(code="too-large", message=str(error))
+        record = capabilities.record
+        reply.log, reply.denied = record.finish(), record.denied
+        return reply
+
+    def close(self) -> None:
+        """Give back what the plugin holds: the linker's functions refer to it, so it would never be collected."""
+        self._capabilities.linker.close()
+        self._component.close()
+
+    def _asked(self, store: Any, instance: wc.Instance) -> Triggered:
+        trigger = instance.get_func(store, self._trigger)
+        return Triggered(trigger=lift.call_for_string(store, trigger, self._limits.trigger))
+
+    def _handled(self, store: Any, instance: wc.Instance, job: Handle) -> Handled:
+        text = lift.lower(job.input)
+        try:
+            result = lift.call(store, instance.get_func(store, self._handle), text)
+        finally:
+            lift.free(text)
+        try:
+            if self._methods is None:
+                items, cut = lift.records(result, self._limits)
+            else:
+                methods = [instance.get_func(store, index) for index in self._methods]
+                items, cut = lift.resources(result, store, [*methods, None][:3], self._limits)
+        finally:
+            lift.free(result)
+        return Handled(items=items, cut=cut)
+
+
+def _deserialize(engine: Any, load: Load) -> wc.Component:
+    """Load an artefact, after its digest was checked: wasmtime trusts what it is given here."""
+    with open(load.artefact, "rb") as file:  # noqa: PTH123 - hashlib wants the file itself
+        if hashlib.file_digest(file, "sha256").hexdigest() != load.digest:
+            raise StaleArtefactError(f"{load.artefact} is not what was compiled")
+    return wc.Component.deserialize_file(engine, load.artefact)
+
+
+def _failed(error: WasmtimeError) -> Failed:
+    """A trap's code and the one line of its message that says what happened: the last."""
+    if isinstance(error, ExitTrap):
+        return Failed(code="trap", message=f"the plugin called exit({error.code})")
+    text = str(error)
+    message = text.strip().splitlines()[-1].strip().removeprefix("wasm trap: ")
+    head, _, rest = message.partition(": ")
+    if head.isdigit():  # anyhow numbers the causes
+        message = rest.removeprefix("wasm trap: ")
+    if "fuel allocated for hostcalls" in text:
+        return Failed(code="too-large", message="the answer is too large to be read out of the plugin")
+    if "memory minimum size" in text or "memory limits" in text:
+        return Failed(code="memory", message=message)
+    return Failed(code="trap", message=message)
+
+
+def serve(connection: socket.socket) -> None:
+    """Do jobs until the daemon closes its end."""
+    engine = make_engine()  # after the fork: it has state that a fork would tear
+    guests: dict[int, Guest] = {}
+    while (job := _receive(connection)) is not None:
+        reply = _do(engine, guests, job)
+        if reply is not None:
+            connection.sendall(pack(reply))
+
+
+def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
+    match job:
+        case Handle() | Trigger():
+            return guests[job.slot].run(job)
+        case Load():
+            started = time.perf_counter()
+            try:
+                guests[job.slot] = Guest(engine, job)
+            except (OSError, StaleArtefactError) as error:
+                return Failed(code="artefact", message=str(error))
+            except WasmtimeError as error:
+                return Failed(code="artefact", message=str(error).splitlines()[0])
+            return Loaded((time.perf_counter() - started) * 1000)
+        case Unload():
+            if guest := guests.pop(job.slot, None):
+                guest.close()
+            return None
+
+
+def _receive(connection: socket.socket) -> Job | None:
+    head = connection.recv(65536)
+    if not head:
+        return None
+    buffer = bytearray(head)
+    while len(buffer) < HEADER.size or len(buffer) < HEADER.size + HEADER.unpack_from(buffer)[0]:
+        more = connection.recv(65536)
+        if not more:
+            return None
+        buffer += more
+    job: Job = decode_job(memoryview(buffer)[HEADER.size :])
+    return job

@@ -1,0 +1,254 @@
+"""The socket, and one session per connection.
+
+The rule that holds for every request id: any number of frames, then exactly one with `done`. It is kept in one place,
+`Session._serve`, whatever a request ends by: an answer, an error, a time-out, a cancellation or a bug.
+
+A session reads until its client is gone; each request runs in a task of the session's nursery. Nothing a client does
+can hold up another: what it sends is bounded by the frame's size and the number of requests under way, and one that
+does not read its answers is cut off after `WRITE_LIMIT`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+from swiftd import __version__
+from swiftd.errors import RequestError
+from swiftd.framing import BadFrameError, Encoding, FrameReader
+from swiftd.protocol import (
+    PROTOCOL,
+    Activate,
+    Answer,
+    AnyRequest,
+    Cancel,
+    Error,
+    ErrorCode,
+    Hello,
+    HelloAnswer,
+    Id,
+    ItemAnswer,
+    Ok,
+    Plugins,
+    PluginsAnswer,
+    Query,
+    Results,
+    StatsAnswer,
+)
+
+if TYPE_CHECKING:
+    from swiftd.catalog import Catalog
+    from swiftd.pool import Pool
+    from swiftd.query import Memory, Queries
+    from swiftd.stats import Stats
+
+WRITE_LIMIT = 10.0
+"""Seconds for a client to take one frame. A front end that is stopped in a debugger is gone after that."""
+MOST_REQUESTS = 64
+"""Unfinished requests of one connection. A front end has one or two."""
+MOST_SESSIONS = 256
+"""Open connections. Far more than front ends; far fewer than descriptors."""
+
+_log = logging.getLogger(__name__)
+_PEER = struct.Struct("3i")  # pid, uid, gid: the kernel's struct ucred
+
+
+class Service:
+    """What the sessions serve."""
+
+    def __init__(self, catalog: Catalog, pool: Pool, queries: Queries, memory: Memory, stats: Stats) -> None:
+        self.catalog = catalog
+        self.pool = pool
+        self.queries = queries
+        self.memory = memory
+        self.stats = stats
+        self._open: set[trio.SocketStream] = set()
+
+    async def serve(self, listener: trio.SocketListener) -> None:
+        """Accept connections until cancelled."""
+        await trio.serve_listeners(self._session, [listener])
+
+    async def _session(self, stream: trio.SocketStream) -> None:
+        if not _same_user(stream.socket):
+            _log.warning("a connection of another user was closed")
+            await trio.aclose_forcefully(stream)
+            return
+        if self.stats.sessions >= MOST_SESSIONS:
+            _log.warning("more than %d connections: one was closed", MOST_SESSIONS)
+            await trio.aclose_forcefully(stream)
+            return
+        self._open.add(stream)
+        self.stats.sessions += 1
+        try:
+            await Session(self, stream).run()
+        finally:
+            self.stats.sessions -= 1
+            self._open.discard(stream)
+            stream.socket.close()
+
+    def hang_up(self) -> None:
+        """Close every connection, also one that is blocked by a client that does not read."""
+        for stream in self._open:
+            stream.socket.close()
+
+
+def _same_user(connection: trio.socket.SocketType) -> bool:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return int(_PEER.unpack(credentials)[1]) == os.getuid()
+
+
+class Session:
+    """One connection."""
+
+    def __init__(self, service: Service, stream: trio.SocketStream) -> None:
+        self._service = service
+        self._stream = stream
+        self._reader = FrameReader()
+        self._writing = trio.Lock()
+        self._end = trio.CancelScope()
+        self._scopes: dict[Id, tuple[trio.CancelScope, bool]] = {}
+        """By request: what ends it, and whether it is a query."""
+
+    async def run(self) -> None:
+        """Serve the client until it is gone.
+
+        One that closes its sending half, as `nc` does, still gets its answers.
+        """
+        with self._end:
+            async with trio.open_nursery() as nursery:
+                await self._read(nursery)
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        try:
+            while data := await self._stream.receive_some(65536):
+                self._reader.feed(data)
+                while (frame := self._reader.next_frame()) is not None:
+                    await self._accept(frame, nursery)
+            if not self._reader.is_empty:
+                raise BadFrameError("the connection ended in the middle of a request")
+        except BadFrameError as error:
+            await self._refuse(None, "bad-frame", str(error))
+            self._end.cancel()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._end.cancel()
+
+    async def _accept(self, frame: bytes, nursery: trio.Nursery) -> None:
+        """Start what one frame asks for, or say why not."""
+        encoding = self._reader.encoding or Encoding.MSGPACK
+        try:
+            request: AnyRequest = encoding.decode_request(frame)
+        except (msgspec.ValidationError, RecursionError) as error:
+            await self._refuse(*_blame(encoding, frame, error))
+            return
+        except msgspec.DecodeError as error:
+            raise BadFrameError(f"a frame that is no {encoding.value}: {error}") from error
+        if request.id in self._scopes:
+            await self._refuse(request.id, "duplicate-id", "a request with this id is not finished yet")
+            return
+        if len(self._scopes) >= MOST_REQUESTS:
+            await self._refuse(request.id, "busy", f"{MOST_REQUESTS} requests of this connection are unfinished")
+            return
+        if isinstance(request, Query) and request.supersede:
+            for scope, is_query in self._scopes.values():
+                if is_query:
+                    scope.cancel()
+        scope = trio.CancelScope()
+        self._scopes[request.id] = (scope, isinstance(request, Query))
+        nursery.start_soon(self._serve, request, scope)
+
+    async def _serve(self, request: AnyRequest, scope: trio.CancelScope) -> None:
+        """Answer one request with exactly one final frame."""
+        last: Answer | None = None
+        with scope:
+            try:
+                last = await self._answer(request)
+            except RequestError as error:
+                last = Error(id=request.id, code=error.code, message=str(error))
+            except Exception:  # noqa: BLE001 - a bug costs one request, and the log has it
+                _log.exception("a request failed: %s", type(request).__name__)
+                last = Error(id=request.id, code="internal", message="swiftd failed; its log says how")
+        if last is None:
+            last = (
+                Results(id=request.id, items=[], errors=[], status="superseded")
+                if isinstance(request, Query)
+                else Ok(id=request.id)
+            )
+        del self._scopes[request.id]
+        await self._write(last)
+
+    async def _answer(self, request: AnyRequest) -> Answer:
+        service = self._service
+        match request:
+            case Query():
+                service.stats.queries += 1
+                return await service.queries.answer(request, self._write)
+            case Hello():
+                if request.protocol != PROTOCOL:
+                    raise RequestError(
+                        "unsupported-protocol", f"this is swiftd {__version__}, which speaks protocol {PROTOCOL}"
+                    )
+                return HelloAnswer(id=request.id, server="swiftd", version=__version__, protocol=PROTOCOL)
+            case Cancel():
+                if request.target not in self._scopes or request.target == request.id:
+                    raise RequestError("unknown-target", f"no unfinished request has the id {request.target!r}")
+                self._scopes[request.target][0].cancel()
+                return Ok(id=request.id)
+            case Activate():
+                return ItemAnswer(id=request.id, item=service.memory.recall(request.key))
+            case Plugins():
+                await service.catalog.scanned.wait()
+                return PluginsAnswer(id=request.id, plugins=service.catalog.listing())
+            case _:
+                return self._stats(request.id)
+
+    def _stats(self, request: Id) -> StatsAnswer:
+        stats, pool = self._service.stats, self._service.pool
+        return StatsAnswer(
+            id=request,
+            version=__version__,
+            uptime_s=round(time.monotonic() - stats.started, 3),
+            pid=os.getpid(),
+            queries=stats.queries,
+            sessions=stats.sessions,
+            workers=pool.count,
+            workers_killed=pool.killed,
+            plugins=stats.plugins(),
+        )
+
+    async def _refuse(self, request: Id | None, code: ErrorCode, message: str) -> None:
+        await self._write(Error(id=request, code=code, message=message))
+
+    async def _write(self, answer: Answer) -> None:
+        """Send one frame. A client that is gone, or does not take it in time, ends the session.
+
+        The end of a request must not cut a frame in two, so it does not reach in here; the session's end does, by
+        closing the socket.
+        """
+        frame = (self._reader.encoding or Encoding.MSGPACK).encode(answer)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(WRITE_LIMIT) as scope:
+            scope.shield = True
+            async with self._writing:
+                await self._stream.send_all(frame)
+            return
+        self._end.cancel()
+
+
+def _blame(encoding: Encoding, frame: bytes, error: Exception) -> tuple[Id | None, ErrorCode, str]:
+    """For a request that was not understood: its id where that can be read, and what is wrong."""
+    try:
+        envelope = encoding.decode_envelope(frame)
+    except (msgspec.MsgspecError, RecursionError):
+        return None, "bad-request", str(error)
+    if envelope.op is None:
+        return envelope.id, "bad-request", "the request has no `op`"
+    if "op" in str(error) and "Invalid value" in str(error):
+        return envelope.id, "unknown-op", f"there is no op {envelope.op!r}"
+    return envelope.id, "bad-request", str(error)
