@@ -1,0 +1,76 @@
+"""swiftctl: the command line client of swiftd.
+
+Exit status, of every command:
+
+| status | meaning |
+|---|---|
+| 0 | there is an answer |
+| 1 | the answer is empty |
+| 2 | the command line is wrong |
+| 3 | no daemon: none listens and none could be started, or it went away before it had answered |
+| 4 | the daemon answered with an error, or with nothing but errors of plugins, or not in time |
+| 5 | this side failed: no clipboard, an output that can't be written |
+| 130 | interrupted |
+
+`swiftctl query` is started at every key of a front end, so its way from the first line to the last imports as little
+as it can: no trio, wasmtime, msgspec, and none of argparse, json, re, socket, subprocess, pathlib or typing either,
+each of which takes a quarter to a half of an interpreter's own start. What only other commands need is imported by
+them. `tests/swiftctl/test_startup.py` holds the line.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Form = Literal["names", "json", "tsv"]
+
+STATUS_ANSWER = 0
+STATUS_EMPTY = 1
+STATUS_USAGE = 2
+STATUS_NO_DAEMON = 3
+STATUS_DAEMON_ERROR = 4
+STATUS_FAILED_HERE = 5
+STATUS_INTERRUPTED = 130
+
+
+class SwiftctlError(Exception):
+    """Ends the command with `status`; its text is for the person in front of it, and names the next step."""
+
+    status = STATUS_FAILED_HERE
+
+
+class NoDaemonError(SwiftctlError):
+    """Nobody answers at the socket."""
+
+    status = STATUS_NO_DAEMON
+
+
+class DaemonError(SwiftctlError):
+    """The daemon answered with an error, in a way that can't be understood, or too late.
+
+    `line` is the answer as received, without its newline, where there is one.
+    """
+
+    status = STATUS_DAEMON_ERROR
+
+    def __init__(self, message: str, line: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class Options:
+    """A command line, understood. What is written here are the defaults; cli.py sets what was given."""
+
+    command: str = ""
+    """The module of this package whose `run` carries the command out."""
+    socket: str | None = None
+    """The socket's path as chosen on the command line."""
+    start: bool = True
+    """Whether to start swiftd if nobody listens."""
+    timeout: float = 30.0
+    """Seconds for everything: a start of the daemon and a compile of a large plugin (10 s) fit in."""
+    form: Form = "names"
+    limit: int | None = None
+    text: str = ""

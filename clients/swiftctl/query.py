@@ -1,0 +1,68 @@
+"""`swiftctl query`: what the plugins answer to a text."""
+
+from __future__ import annotations
+
+import time
+
+from swiftctl import STATUS_ANSWER, STATUS_DAEMON_ERROR, STATUS_EMPTY, show
+from swiftctl.wire import connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from swiftctl import Options
+    from swiftctl.jsonlines import Message
+
+COMPILING_SHARE = 0.9
+"""Of the time left, how much the daemon may wait for compiling plugins: the rest is for it to answer without them."""
+
+
+def run(options: Options) -> int:
+    """Ask, print, and tell by the status whether there were items."""
+    deadline = time.monotonic() + options.timeout
+    compiling = _Compiling()
+    connection = connect(options, deadline)
+    try:
+        request: Message = {"op": "query", "input": options.text}
+        if options.limit is not None:
+            request["limit"] = options.limit
+        request["wait_ms"] = max(0, int((deadline - time.monotonic()) * 1000 * COMPILING_SHARE))
+        line, answer = connection.ask(request, compiling.heard)
+    finally:
+        compiling.progress.clear()
+        connection.close()
+    items: list[Message] = answer.get("items", [])
+    errors: list[Message] = answer.get("errors", [])
+    if options.form == "json":
+        show.write(show.json_line(line))
+    elif options.form == "tsv":
+        show.write("".join(_tsv(item) for item in items).encode(errors="replace"))
+    else:
+        show.write("".join(show.harmless(item["name"]) + "\n" for item in items).encode(errors="replace"))
+    for error in errors:
+        show.complain(show.harmless(f"{error['plugin']}: {error['message']} ({error['code']})"))
+    if items:
+        return STATUS_ANSWER
+    return STATUS_DAEMON_ERROR if errors else STATUS_EMPTY
+
+
+def _tsv(item: Message) -> str:
+    return f"{show.harmless(item['key'])}\t{show.harmless(item['name'])}\n"
+
+
+class _Compiling:
+    """Shows on a terminal which plugins the daemon compiles while the query waits for them."""
+
+    def __init__(self) -> None:
+        self.progress = show.Progress()
+        self._names: list[str] = []
+
+    def heard(self, event: Message) -> None:
+        name = event.get("plugin") or ""
+        if name in self._names:
+            self._names.remove(name)
+        if event.get("event") == "compiling":
+            self._names.append(name)
+        if self._names:
+            self.progress.say(f"compiling {', '.join(self._names)} …")
+        else:
+            self.progress.clear()

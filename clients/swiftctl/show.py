@@ -1,0 +1,137 @@
+"""What a person or a script gets to see.
+
+Standard output carries answers, as UTF-8 whatever the locale; standard error carries everything else. Text from
+plugins never reaches a line or a terminal raw: a newline would forge a row, an escape sequence would drive the
+terminal. A reader that went away is no failure. Colours and progress appear on terminals only (`NO_COLOR` respected).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from swiftctl import SwiftctlError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_SPACES = (*range(0x09, 0x0E), 0x85, 0x2028, 0x2029)
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
+_HARMLESS = dict.fromkeys(_CONTROLS, "\ufffd") | dict.fromkeys(_SPACES, " ")
+
+CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
+
+
+def harmless(text: str) -> str:
+    """The text on one line: line breaks and tabs become spaces, other control characters U+FFFD."""
+    return text if text.isprintable() else text.translate(_HARMLESS)
+
+
+def json_line(line: str) -> bytes:
+    """A line of JSON as received, except that control characters which JSON lets through raw are escaped."""
+    if not line.isprintable():
+        line = line.translate({code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x7F})  # noqa: PLR2004 - DEL
+    return (line + "\n").encode(errors="replace")
+
+
+def write(data: bytes) -> None:
+    """Write to standard output, through to its end.
+
+    Raises:
+        SwiftctlError: it can't be written. A pipe that was closed is not that.
+
+    """
+    if sys.stdout is None:  # closed before we started
+        return
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer goes nowhere, or the interpreter would try, and fail, once more at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise SwiftctlError(f"cannot write the answer: {error.strerror}") from None
+
+
+def complain(message: str) -> None:
+    """A message on standard error, under the program's name. Its lines stay lines."""
+    _to_stderr("".join(f"{harmless(line)}\n" for line in f"swiftctl: {message}".split("\n")))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether the stream is a terminal that understands escape sequences."""
+    try:
+        return stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    except ValueError:  # closed
+        return False
+
+
+def colour(text: str, name: str) -> str:
+    """The text in that colour, or as it is where standard output takes none."""
+    if name not in CODES or os.environ.get("NO_COLOR") or not is_terminal(sys.stdout):
+        return text
+    return f"\x1b[{CODES[name]}m{text}\x1b[0m"
+
+
+def table(heads: list[str], rows: list[list[str]], colours: list[dict[str, str]] | None = None) -> bytes:
+    """Columns under their heads, two spaces apart; `colours` gives for each column the colour of a cell's text."""
+    lines = [[harmless(cell) or "-" for cell in row] for row in [heads, *rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    painted = colours or [{}] * len(heads)
+    text = ""
+    for number, line in enumerate(lines):
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        cells[-1] = cells[-1].rstrip()
+        names = ["bold" if not number else of.get(cell, "") for cell, of in zip(line, painted, strict=True)]
+        text += "  ".join(map(colour, cells, names)).rstrip() + "\n"
+    return text.encode(errors="replace")
+
+
+def size(count: float) -> str:
+    """Bytes for people: 370 KB."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:  # noqa: PLR2004 - as units do
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"  # noqa: PLR2004
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration for people: 0.31 ms, 150 ms, 4.7 s."""
+    if value is None:
+        return ""
+    if value >= 1000:  # noqa: PLR2004 - a second
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"  # noqa: PLR2004 - two digits either way
+
+
+class Progress:
+    """One line on a terminal that says what is waited for; nothing at all elsewhere."""
+
+    def __init__(self) -> None:
+        self._on = is_terminal(sys.stderr)
+        self._shown = False
+
+    def say(self, text: str) -> None:
+        """Replace the line."""
+        if self._on:
+            _to_stderr(f"\r\x1b[K{harmless(text)}")
+            self._shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            _to_stderr("\r\x1b[K")
+            self._shown = False
+
+
+def _to_stderr(text: str) -> None:
+    try:
+        sys.stderr.write(text.encode(errors="backslashreplace").decode())  # a path may hold any bytes
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # closed: there is nobody to tell
+        pass

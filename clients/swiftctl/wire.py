@@ -1,0 +1,197 @@
+"""The socket: where it is, how to connect, one request and its frames.
+
+Every step is bounded by one deadline, a value of `time.monotonic()`. Requests and answers are described in the
+daemon's protocol.py. `_socket` is what the socket module wraps; importing that one takes longer than a query.
+The same goes for pathlib.
+"""
+# ruff: noqa: PTH109, PTH112, PTH117, PTH118
+
+from __future__ import annotations
+
+import os
+import time
+from _socket import AF_UNIX, SOCK_STREAM
+from _socket import socket as Socket  # noqa: N812 - a class, and `socket` is a path here
+
+from swiftctl import DaemonError, NoDaemonError
+from swiftctl.jsonlines import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from swiftctl import Options
+    from swiftctl.jsonlines import Message
+
+PROTOCOL = 1
+"""The version of the wire that this client speaks."""
+
+ANSWER_MAX = 256 << 20
+"""Bytes of one answer. The daemon's own limits keep it far below; this only ends what will not end by itself."""
+
+CHUNK = 256 << 10
+"""Bytes to read at once: an ordinary answer in one go."""
+
+LATE = "no answer in time: `swiftctl plugins` shows what is compiling or failing; --timeout gives more time"
+
+BACKLOG_PAUSE = 0.01
+"""Seconds until the next try when the daemon has no room for another connection."""
+
+
+def default_socket() -> str:
+    """Where the daemon listens if nobody says otherwise. The rule is that of the daemon's paths.py; a test compares."""
+    if chosen := os.environ.get("SWIFT_SOCKET"):
+        return os.path.join(os.getcwd(), chosen)
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime):
+        return os.path.join(runtime, "swift", "swiftd.sock")
+    uid = os.getuid()
+    logind = f"/run/user/{uid}"
+    if os.path.isdir(logind) and os.access(logind, os.W_OK):
+        return os.path.join(logind, "swift", "swiftd.sock")
+    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"swift-{uid}", "swiftd.sock")  # noqa: S108 - private
+
+
+def connect(options: Options, deadline: float) -> Connection:
+    """Connect to the daemon, which is started if nobody listens (unless `--no-start`).
+
+    Raises:
+        NoDaemonError: there is none, and none could be started.
+
+    """
+    path = os.path.join(os.getcwd(), options.socket) if options.socket else default_socket()
+    try:
+        return Connection(path, deadline)
+    except (FileNotFoundError, ConnectionRefusedError):
+        pass
+    except OSError as error:
+        raise unreachable(path, error) from None
+    if not options.start:
+        how = (
+            f"`swiftd --socket {options.socket} &`"
+            if options.socket
+            else "`swiftd &` or `systemctl --user start swiftd`"
+        )
+        raise NoDaemonError(f"nobody listens at {path}: start the daemon with {how}")
+    from swiftctl import launch  # noqa: PLC0415 - the rare way
+
+    return launch.start(path, options, deadline)
+
+
+def unreachable(path: str, error: OSError) -> NoDaemonError:
+    """What to say of a socket that can't be connected to, for another reason than that nobody listens."""
+    return NoDaemonError(f"cannot connect to {path}: {error.strerror or error}; choose another with --socket")
+
+
+class Connection:
+    """One connection, for one request after the other.
+
+    Raises:
+        DaemonError: it took too long.
+        OSError: nobody listens (FileNotFoundError, ConnectionRefusedError), or it can't be reached.
+
+    """
+
+    def __init__(self, path: str, deadline: float) -> None:
+        self.path = path
+        self.deadline = deadline
+        self.frames = Frames()
+        self._socket = Socket(AF_UNIX, SOCK_STREAM)
+        try:
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> None:
+        while True:
+            try:
+                self._wait_at_most()
+                self._socket.connect(self.path)
+            except BlockingIOError:
+                time.sleep(BACKLOG_PAUSE)
+            else:
+                return
+
+    def _wait_at_most(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise DaemonError(LATE)
+        self._socket.settimeout(left)
+
+    def ask(self, request: Message, on_event: Callable[[Message], None] | None = None) -> tuple[str, Message]:
+        """Send a request; its final answer as received and as understood. Events before it go to `on_event`.
+
+        Raises:
+            DaemonError: the answer is an error, makes no sense or is late.
+            NoDaemonError: the daemon hung up.
+
+        """
+        self._send(encode({"id": 1, **request}))
+        for line in self._lines():
+            try:
+                answer = decode(line)
+            except ValueError as error:
+                raise DaemonError(f"what came from {self.path} makes no sense ({error}): is it swiftd?") from None
+            if answer.get("id") not in (1, None):
+                continue
+            if answer.get("type") == "error":
+                raise DaemonError(f"{answer.get('message')} ({answer.get('code')})", line)
+            if answer.get("done", True):
+                return line, answer
+            if on_event:
+                on_event(answer)
+        raise NoDaemonError(f"the daemon at {self.path} hung up without an answer: its log says why")
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._wait_at_most()
+            self._socket.sendall(frame)
+        except TimeoutError:
+            raise DaemonError(LATE) from None
+        except OSError:  # it hung up, but may have said why before
+            pass
+
+    def _lines(self) -> Iterator[str]:
+        while True:
+            try:
+                self._wait_at_most()
+                data = self._socket.recv(CHUNK)
+            except TimeoutError:
+                raise DaemonError(LATE) from None
+            except OSError:
+                return
+            if not data:
+                return
+            yield from self.frames.feed(data)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+class Frames:
+    """Lines out of bytes that come in pieces. No byte is looked at twice."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that are complete now, without their newlines.
+
+        Raises:
+            DaemonError: a line is longer than any answer.
+
+        """
+        *ends, rest = data.split(b"\n")
+        lines = []
+        for end in ends:
+            lines.append((b"".join(self._pieces) + end).decode(errors="replace"))
+            self._pieces, self._size = [], 0
+        if rest:
+            self._pieces.append(rest)
+            self._size += len(rest)
+            if self._size > ANSWER_MAX:
+                raise DaemonError(f"the answer is longer than {ANSWER_MAX >> 20} MiB: give a smaller --limit")
+        return [line for line in lines if line]

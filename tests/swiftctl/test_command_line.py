@@ -1,0 +1,129 @@
+"""Both ways of reading the command line, and what a wrong one is told."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from swiftctl import Options, cli
+from swiftctl.__main__ import main, plain_query
+
+WORDS = (
+    "query",
+    "--json",
+    "--tsv",
+    "--",
+    "",
+    ">a b",
+    "-x",
+    "-5",
+    "-a b",
+    "-",
+    "é😀",
+    "plugins",
+    "--limit",
+    "3",
+    "\udcff",
+)
+
+
+def understood(argv):
+    options = Options()
+    cli.parse(list(argv), options)
+    return vars(options)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4])
+def test_the_plain_way_understands_the_same_as_the_full_parser_or_hands_over(length, capsys):
+    plain = 0
+    for rest in itertools.product(WORDS, repeat=length):
+        argv = ["query", *rest]
+        options = Options()
+        if plain_query(argv, options):
+            plain += 1
+            assert vars(options) == understood(argv), argv
+        else:
+            assert vars(options) == {}, argv
+    assert plain or not length or length == 4
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["query", ">a"],
+        ["query", "--", "-x"],
+        ["query", "--json", ">a"],
+        ["query", "--tsv", "--", "-x"],
+        ["query", ""],
+    ],
+)
+def test_what_front_ends_send_goes_the_plain_way(argv):
+    assert plain_query(argv, Options())
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["query", "a", "--json"], {"form": "json", "text": "a"}),
+        (["--socket", "s", "query", "a"], {"socket": "s", "text": "a"}),
+        (["query", "--socket", "s", "a"], {"socket": "s", "text": "a"}),
+        (["--socket", "r", "query", "--socket", "s", "a"], {"socket": "s", "text": "a"}),
+        (["--no-start", "query", "a"], {"start": False, "text": "a"}),
+        (["query", "--no-start", "a"], {"start": False, "text": "a"}),
+        (["query", "--limit", "3", "--timeout", "0.5", "--", "--json"], {"limit": 3, "timeout": 0.5, "text": "--json"}),
+        (["query", "--", "--"], {"text": "--"}),
+    ],
+)
+def test_options_are_understood(argv, expected):
+    assert understood(argv) == {"command": "query", **expected}
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ([], "COMMAND"),
+        (["qwery", "a"], "invalid choice"),
+        (["query"], "TEXT"),
+        (["query", "two", "words"], "put several words in quotes"),
+        (["query", "-5"], "goes after `--`"),
+        (["query", "-a b"], "goes after `--`"),
+        (["query", "-x"], "TEXT"),
+        (["query", "--js", "a"], "--js"),
+        (["query", "--json", "--tsv", "a"], "not allowed with"),
+        (["query", "a", "--limit", "0"], "from 1 on"),
+        (["query", "a", "--limit", "-1"], "from 1 on"),
+        (["query", "a", "--limit", "²"], "from 1 on"),
+        (["query", "a", "--limit", "9" * 5000], "from 1 on"),
+        (["query", "a", "--timeout", "nan"], "seconds"),
+        (["query", "a", "--timeout", "0"], "seconds"),
+        (["query", "a", "--timeout", "inf"], "seconds"),
+        (["query", "\udcff"], "not UTF-8"),
+        (["copy", "\udcff"], "not UTF-8"),
+        (["--socket", "", "query", "a"], "a path"),
+        (["ping", "extra"], "unrecognized"),
+    ],
+)
+def test_a_wrong_command_line_is_told_what_is_wrong(argv, told, capsys):
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("swiftctl: ")
+    assert told in captured.err
+    assert "--help" in captured.err
+    assert not captured.out
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], *([name, "--help"] for name in ("query", "copy"))])
+def test_help_and_version_are_answers(argv, capsys):
+    assert main(argv) == 0
+    captured = capsys.readouterr()
+    assert captured.out
+    assert not captured.err
+
+
+@pytest.mark.parametrize("command", ["query", "plugins", "stats", "ping", "clipboard"])
+def test_every_command_has_a_module(command):
+    options = Options()
+    options.command = command
+    assert callable(cli.runner(options))

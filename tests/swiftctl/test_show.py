@@ -1,0 +1,94 @@
+"""What reaches a terminal or a line is harmless."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from swiftctl import show
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain é 😀 👩\u200d💻", "plain é 😀 👩\u200d💻"),
+        ("two\nlines\r\n\ttab\u2028x\u2029\x85", "two lines   tab x  "),
+        ("\x1b[31mred\x07\x00\x7f\x9b", "\ufffd[31mred\ufffd\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_control_characters_are_made_harmless(raw, shown):
+    assert show.harmless(raw) == shown
+
+
+def test_no_character_survives_that_breaks_a_line_or_drives_a_terminal():
+    text = show.harmless("".join(map(chr, range(0x3000))))
+    assert len(text.splitlines()) == 1
+    assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)
+
+
+def test_json_keeps_its_meaning_and_loses_its_controls():
+    line = json.dumps({"name": "a\x7f\x9b31m é\n"}, ensure_ascii=False)
+    shown = show.json_line(line)
+    assert json.loads(shown) == json.loads(line)
+    assert shown.isascii() is False
+    assert not {0x7F, 0x9B} & set(map(ord, shown.decode()))
+
+
+def test_a_table_is_aligned_and_one_line_a_row():
+    text = show.table(["NAME", "ERROR"], [["echo", ""], ["a-long-name", "first\nsecond"]]).decode()
+    assert text.splitlines() == ["NAME         ERROR", "echo         -", "a-long-name  first second"]
+
+
+def test_colours_appear_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert show.colour("ready", "green") == "ready"
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert show.colour("ready", "green") == "\x1b[32mready\x1b[0m"
+    assert show.colour("ready", "") == "ready"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert show.colour("ready", "green") == "ready"
+
+
+def test_progress_is_taken_away_again(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = show.Progress()
+    progress.clear()
+    assert not terminal.getvalue()
+    progress.say("compiling a\x1bb …")
+    assert "compiling a\ufffdb …" in terminal.getvalue()
+    progress.clear()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_progress_is_silent_elsewhere(monkeypatch, stream):
+    monkeypatch.setattr("sys.stderr", stream)
+    progress = show.Progress()
+    progress.say("compiling")
+    progress.clear()
+    show.complain("nobody hears this")
+    assert stream is None or stream.getvalue() == "swiftctl: nobody hears this\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 B"), (999, "999 B"), (2500, "2.5 KB"), (370_000, "370 KB"), (18_400_000, "18 MB")]
+)
+def test_sizes_are_for_people(count, shown):
+    assert show.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, ""), (0.314, "0.31 ms"), (9.0, "9 ms"), (150.4, "150 ms"), (4700.0, "4.7 s")]
+)
+def test_durations_are_for_people(value, shown):
+    assert show.milliseconds(value) == shown
