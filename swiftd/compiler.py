@@ -14,8 +14,7 @@ import logging
 import os
 import tempfile
 import time
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +24,8 @@ from swiftd.children import LostError
 from swiftd.sandbox.messages import Compiled, Contract, Refused, decode_report
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swiftd.children import Zygote
 
 COMPILE_LIMIT = 150.0
@@ -77,8 +78,7 @@ class Compiler:
 
     def forget(self, source: str) -> None:
         """Drop an entry whose artefact turned out not to be what it was."""
-        with suppress(OSError):
-            self._path(source).unlink(missing_ok=True)
+        _remove(self._path(source))
 
     async def compile(self, path: Path, source: str) -> Entry:
         """Compile the file at `path`, whose SHA-256 was `source`, and put the result, also a refusal, in the cache.
@@ -96,16 +96,12 @@ class Compiler:
         return entry
 
     async def _compile(self, path: Path, source: str) -> Entry:
-        number, temporary = tempfile.mkstemp(dir=self._cache, prefix=".new-")
-        try:
-            try:
-                wasm = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    child = await self._zygote.fork("c", [wasm, number])
-                finally:
-                    os.close(wasm)
-            finally:
-                os.close(number)
+        with ExitStack() as stack:
+            wasm = stack.enter_context(path.open("rb"))
+            artefact = stack.enter_context(tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False))
+            stack.callback(_remove, artefact.name)
+            child = await self._zygote.fork("c", [wasm.fileno(), artefact.fileno()])
+            stack.callback(child.close)
             try:
                 with trio.move_on_after(COMPILE_LIMIT):
                     report = await child.answer(decode_report)
@@ -113,14 +109,10 @@ class Compiler:
                         raise ChangedError(str(path))
                     if isinstance(report, Refused):
                         return Entry(refused=report.message)
-                    return self._keep(report, temporary)
-                return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
+                    return self._keep(report, artefact.name)
             except LostError:
                 return Entry(refused="the compiler gave up on it: it took too much memory or time, or crashed")
-            finally:
-                child.close()
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+            return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
 
     def _keep(self, report: Compiled, temporary: str) -> Entry:
         entry = Entry(
@@ -135,16 +127,20 @@ class Compiler:
 
     def _write(self, source: str, entry: Entry) -> None:
         body = msgspec.json.encode(entry)
-        number, temporary = tempfile.mkstemp(dir=self._cache, prefix=".new-")
-        with open(number, "wb") as file:  # noqa: PTH123 - a descriptor
+        with tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False) as file:
             file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, self._path(source))  # noqa: PTH105
+        os.replace(file.name, self._path(source))  # noqa: PTH105 - names
 
     def _path(self, source: str) -> Path:
         key = hashlib.sha256(f"{source}\n{self._zygote.runtime_id}".encode()).hexdigest()
         return self._cache / f"{key}.json"
+
+
+def _remove(path: Path | str) -> None:
+    with suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - a name
 
 
 def sweep_unfinished(cache: Path, older_than: float = 3600) -> None:

@@ -1,0 +1,33 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from daemons import Daemon
+
+from swiftd import paths
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """A compile cache for the whole run. `SWIFTD_TEST_CACHE` names one that outlives it."""
+    if chosen := os.environ.get("SWIFTD_TEST_CACHE"):
+        return Path(chosen)
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def idle_daemon(tmp_path, cache):
+    """A daemon that is not started yet."""
+    daemon = Daemon(tmp_path, cache)
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def daemon(idle_daemon):
+    """A daemon that runs, with the bundled plugins and an empty folder of the user's own."""
+    return idle_daemon.start()

@@ -1,0 +1,218 @@
+"""Real daemons in real processes, and a client as others would write one: with a streaming msgpack library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgpack
+
+PATIENCE = 30.0
+"""Seconds. Nothing here takes that long; on a loaded machine it may take more than one would think."""
+
+GUESTS = Path(__file__).with_name("guests")
+BUNDLED = Path(__file__).parents[1] / "plugins" / "bundled"
+
+
+class WireClient:
+    """One connection. Drops the integers between the maps, as any streaming unpacker lets one do."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+        self._unpacker = msgpack.Unpacker(max_buffer_size=256 * 1024 * 1024)
+        self._ids = 0
+
+    def send(self, **message):
+        """Send one request and return its id."""
+        if "id" not in message:
+            self._ids += 1
+            message["id"] = self._ids
+        self.socket.sendall(msgpack.packb(message) + b"\n")
+        return message["id"]
+
+    def frames(self):
+        """Every frame that comes, until the daemon closes the connection."""
+        while True:
+            yield from (frame for frame in self._unpacker if isinstance(frame, dict))
+            data = self.socket.recv(1 << 16)
+            if not data:
+                return
+            self._unpacker.feed(data)
+
+    def frame(self):
+        """The next frame; None at the connection's end."""
+        return next(self.frames(), None)
+
+    def last(self, request):
+        """The final frame of a request; the frames of others are dropped."""
+        return next(frame for frame in self.frames() if frame["id"] == request and frame["done"])
+
+    def ask(self, op, **fields):
+        """Send a request and return its final frame."""
+        return self.last(self.send(op=op, **fields))
+
+    def query(self, text, **fields):
+        """A query that waits for what is compiling."""
+        return self.ask("query", input=text, **{"wait_ms": 20_000, **fields})
+
+    def names(self, text, **fields):
+        """The names of a query's items."""
+        return [item["name"] for item in self.query(text, **fields)["items"]]
+
+    def plugin(self, name):
+        """What the daemon says of one plugin; None if it has none of that name."""
+        return next((p for p in self.ask("plugins")["plugins"] if p["name"] == name), None)
+
+    def settled(self, name):
+        """The same, once the plugin is neither found nor compiling."""
+        until = time.monotonic() + PATIENCE
+        while (plugin := self.plugin(name)) is None or plugin["state"] in ("found", "compiling"):
+            assert time.monotonic() < until, plugin
+            time.sleep(0.02)
+        return plugin
+
+    def close(self):
+        self.socket.close()
+
+
+class Daemon:
+    """A daemon with everything of its own below `home`, but for the cache, which the tests share."""
+
+    def __init__(self, home, cache):
+        self.home = Path(home)
+        self.cache = Path(cache)
+        self.plugins = self.home / "plugins"
+        self.plugins.mkdir(exist_ok=True)
+        self.config = self.home / "config.toml"
+        # Not below `home`: pytest's folders are too deep for a socket's path.
+        self._run = Path(tempfile.mkdtemp(prefix="swiftd-test-"))
+        self.socket = self._run / "swift" / "swiftd.sock"
+        self.log = self.home / "swiftd.log"
+        self.process = None
+        self._clients = []
+
+    def install(self, source, name=None):
+        """Put a file, or a component's text or bytes, into the plugin folder."""
+        if isinstance(source, Path):
+            name = name or source.stem
+            source = source.read_bytes()
+        elif isinstance(source, str):
+            source = source.encode()
+        target = self.plugins / f"{name}.wasm"
+        target.write_bytes(source)
+        return target
+
+    def start(self, *options, env=None, wait=True):
+        """Start it, and wait until it accepts connections."""
+        command = [
+            sys.executable, "-m", "swiftd",
+            "--socket", str(self.socket), "--plugins-dir", str(self.plugins), "--config", str(self.config),
+            "--cache-dir", str(self.cache), "--log-level", "debug", *options,
+        ]  # fmt: skip
+        environment = os.environ | {"HOME": str(self.home), "PYTHONWARNINGS": "error"} | (env or {})
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+        if wait:
+            self.wait_for_socket()
+        return self
+
+    def wait_for_socket(self):
+        until = time.monotonic() + PATIENCE
+        while True:
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < until, self.said()
+            with socket.socket(socket.AF_UNIX) as probe:
+                try:
+                    probe.connect(str(self.socket))
+                except OSError:
+                    time.sleep(0.02)
+                else:
+                    return
+
+    def client(self):
+        client = WireClient(self.socket)
+        self._clients.append(client)
+        return client
+
+    def said(self):
+        """What it wrote to its log."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def family(self):
+        """The process numbers of the daemon, its zygote and their children."""
+        return family(self.process.pid)
+
+    def workers(self):
+        """The process numbers of the workers and compile children."""
+        zygotes = children(self.process.pid)
+        return [child for zygote in zygotes for child in children(zygote)]
+
+    def stop(self, number=signal.SIGTERM):
+        """End it and return its exit status. What it leaves behind is ended too, and complained about."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        if self.process is None:
+            return None
+        everyone = self.family() if self.process.poll() is None else []
+        self.process.send_signal(number)
+        status = self.process.wait(PATIENCE)
+        self.process = None
+        left = wait_for_end(everyone)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, f"processes left behind: {left}"
+        return status
+
+    def close(self):
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self._run)
+
+
+def children(pid):
+    """The direct children of a process."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def family(pid):
+    """A process and all that descend from it."""
+    return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def is_alive(pid):
+    """Whether a process runs; one that has ended and was not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for_end(pids, patience=5.0):
+    """Wait until the processes have ended; those that have not by then."""
+    until = time.monotonic() + patience
+    while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < until:
+        time.sleep(0.01)
+    return left
+
+
+def eventually(condition, patience=PATIENCE):
+    """Wait until `condition()` is true, and return it."""
+    until = time.monotonic() + patience
+    while not (result := condition()):
+        assert time.monotonic() < until, "it did not come true in time"
+        time.sleep(0.02)
+    return result
