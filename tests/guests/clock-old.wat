@@ -1,0 +1,40 @@
+;; Reads the monotonic clock by the oldest version of its interface: it must stand `still` there too, without the
+;; grant.
+(component
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
+  (core module $libc  ;; memory, and a realloc that only ever moves on
+    (memory (export "memory") 2)
+    (global $free (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.get $free)
+      (global.set $free (i32.and (i32.add (i32.add (global.get $free) (local.get 3)) (i32.const 7)) (i32.const -8)))))
+  (core instance $libc (instantiate $libc))
+  (core func $now (canon lower (func $clock "now")))
+  (core module $m
+    (import "libc" "memory" (memory 1))
+    (import "host" "now" (func $now (result i64)))
+    (data (i32.const 0) (i32 64 10  16 1))  ;; the trigger, the list of one item; at 16 the item
+    (data (i32.const 64) "clock-old:")
+    (data (i32.const 128) "stillruns")
+    (func $answer (param $text i32) (param $length i32) (result i32)
+      (i32.store (i32.const 16) (local.get $text))
+      (i32.store (i32.const 20) (local.get $length))
+      (i32.const 8))
+    (func (export "trigger") (result i32) (i32.const 0))
+    (func (export "handle") (param i32 i32) (result i32)
+      (local $n i32) (local $then i64)
+      (local.set $then (call $now))
+      (loop $work (br_if $work (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000000))))
+      (if (i64.eq (call $now) (local.get $then)) (then (return (call $answer (i32.const 128) (i32.const 5)))))
+      (call $answer (i32.const 133) (i32.const 4))))
+  (core instance $i (instantiate $m
+    (with "libc" (instance $libc))
+    (with "host" (instance (export "now" (func $now))))))
+  (type $row (record (field "name" string) (field "exec" string) (field "keywords" string)))
+  (export $item "action-item" (type $row))
+  (func $trigger (result string) (canon lift (core func $i "trigger") (memory (core memory $libc "memory"))))
+  (func $handle (param "input" string) (result (list $item))
+    (canon lift (core func $i "handle") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (instance $runner
+    (export "action-item" (type $item)) (export "get-trigger" (func $trigger)) (export "handle" (func $handle)))
+  (export "swift:launcher/runner" (instance $runner)))

@@ -1,0 +1,31 @@
+;; Calls exit with failure. The call must count as a trap that says exit(1), and the worker live on.
+(component
+  (import "wasi:cli/exit@0.2.3" (instance $exit (export "exit" (func (param "status" (result))))))
+  (core module $libc  ;; memory, and a realloc that only ever moves on
+    (memory (export "memory") 2)
+    (global $free (mut i32) (i32.const 4096))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (global.get $free)
+      (global.set $free (i32.and (i32.add (i32.add (global.get $free) (local.get 3)) (i32.const 7)) (i32.const -8)))))
+  (core instance $libc (instantiate $libc))
+  (core func $exit (canon lower (func $exit "exit")))
+  (core module $m
+    (import "libc" "memory" (memory 1))
+    (import "host" "exit" (func $exit (param i32)))
+    (data (i32.const 0) (i32 64 7  16 1))  ;; the trigger, the list of one item; at 16 the item
+    (data (i32.const 64) "exit-1:")
+    (func (export "trigger") (result i32) (i32.const 0))
+    (func (export "handle") (param i32 i32) (result i32)
+      (call $exit (i32.const 1))
+      (i32.const 8)))
+  (core instance $i (instantiate $m
+    (with "libc" (instance $libc))
+    (with "host" (instance (export "exit" (func $exit))))))
+  (type $row (record (field "name" string) (field "exec" string) (field "keywords" string)))
+  (export $item "action-item" (type $row))
+  (func $trigger (result string) (canon lift (core func $i "trigger") (memory (core memory $libc "memory"))))
+  (func $handle (param "input" string) (result (list $item))
+    (canon lift (core func $i "handle") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (instance $runner
+    (export "action-item" (type $item)) (export "get-trigger" (func $trigger)) (export "handle" (func $handle)))
+  (export "swift:launcher/runner" (instance $runner)))

@@ -1,0 +1,21 @@
+;; Answers with one item whose keywords is 1 MiB long. It must be too large.
+(component
+  (core module $m
+    (memory (export "memory") 17)
+    (data (i32.const 0) (i32 64 12  16 1))  ;; the trigger, the list of one item; at 16 the item
+    (data (i32.const 64) "keywords-1m:")
+    (data (i32.const 32) (i32 65536 1048576))
+    (func (export "trigger") (result i32) (i32.const 0))
+    (func (export "handle") (param i32 i32) (result i32)
+      (memory.fill (i32.const 65536) (i32.const 0x78) (i32.const 1048576))
+      (i32.const 8))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+  (core instance $i (instantiate $m))
+  (type $row (record (field "name" string) (field "exec" string) (field "keywords" string)))
+  (export $item "action-item" (type $row))
+  (func $trigger (result string) (canon lift (core func $i "trigger") (memory (core memory $i "memory"))))
+  (func $handle (param "input" string) (result (list $item))
+    (canon lift (core func $i "handle") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (instance $runner
+    (export "action-item" (type $item)) (export "get-trigger" (func $trigger)) (export "handle" (func $handle)))
+  (export "swift:launcher/runner" (instance $runner)))

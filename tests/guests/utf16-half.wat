@@ -1,0 +1,22 @@
+;; Speaks UTF-16 and answers with half a surrogate pair. It must trap.
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (data (i32.const 0) (i32 64 11  16 1))  ;; the trigger (in code units), the list of one item; at 16 the item
+    (data (i32.const 64) "u\00t\00f\001\006\00-\00h\00a\00l\00f\00:\00")
+    (data (i32.const 16) (i32 128 1))
+    (data (i32.const 128) "\00\d8")
+    (func (export "trigger") (result i32) (i32.const 0))
+    (func (export "handle") (param i32 i32) (result i32) (i32.const 8))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096)))
+  (core instance $i (instantiate $m))
+  (type $row (record (field "name" string) (field "exec" string) (field "keywords" string)))
+  (export $item "action-item" (type $row))
+  (func $trigger (result string)
+    (canon lift (core func $i "trigger") string-encoding=utf16 (memory (core memory $i "memory"))))
+  (func $handle (param "input" string) (result (list $item))
+    (canon lift (core func $i "handle") string-encoding=utf16
+      (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (instance $runner
+    (export "action-item" (type $item)) (export "get-trigger" (func $trigger)) (export "handle" (func $handle)))
+  (export "swift:launcher/runner" (instance $runner)))
