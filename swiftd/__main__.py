@@ -27,13 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%H:%M:%S",
+        datefmt="%Y-%m-%d %H:%M:%S",
     )
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change, and so do we
     default = paths.defaults()
     places = daemon.Places(
         config=options.config or default.config,
         plugins=((options.plugins_dir or default.plugins, False), (default.bundled, True)),
         cache=options.cache_dir or default.cache,
+        state=default.state,
         socket=options.socket or default.socket,
     )
     try:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from swiftd.children import Zygote
 
-COMPILE_LIMIT = 150.0
-"""Seconds for one compilation. A Python plugin takes 10 on a slow laptop; the child's CPU limit is 120."""
+COMPILE_LIMIT = 90.0
+"""Seconds for one compilation. A Python plugin takes 10; the child's limit is 60 of processor time."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +52,11 @@ class ChangedError(Exception):
 
 
 class Compiler:
-    """Finds artefacts in the cache, and makes those that are missing, one at a time."""
+    """Finds artefacts in the cache, and makes those that are missing."""
 
     def __init__(self, cache: Path, zygote: Zygote) -> None:
         self._cache = cache
         self._zygote = zygote
-        self._one_at_a_time = trio.Lock()
 
     def artefact(self, entry: Entry) -> Path:
         """Where an entry's artefact lies."""
@@ -88,10 +87,9 @@ class Compiler:
             OSError: it can't be read, or the cache not be written.
 
         """
-        async with self._one_at_a_time:
-            if entry := self.cached(source):  # another plugin, or another daemon, has the same content
-                return entry
-            entry = await self._compile(path, source)
+        if entry := self.cached(source):  # another plugin, or another daemon, has the same content
+            return entry
+        entry = await self._compile(path, source)
         await trio.to_thread.run_sync(self._write, source, entry)
         return entry
 
@@ -111,7 +109,9 @@ class Compiler:
                         return Entry(refused=report.message)
                     return self._keep(report, artefact.name)
             except LostError:
-                return Entry(refused="the compiler gave up on it: it took too much memory or time, or crashed")
+                return Entry(
+                    refused="the compiler gave up on it: it takes more than a minute or 4 GiB, or makes it crash"
+                )
             return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
 
     def _keep(self, report: Compiled, temporary: str) -> Entry:

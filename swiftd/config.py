@@ -6,6 +6,7 @@ ConfigError that names the key and the line. The rest of the program never sees 
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ from swiftd.sandbox.messages import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 
 class ConfigError(SwiftError):
@@ -96,6 +99,32 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     def plugin(self, name: str) -> PluginSettings:
         """One plugin's settings; all defaults where it has no section."""
         return self.plugins.get(name) or PluginSettings()
+
+
+class ConfigFile:
+    """config.toml and what of it is in force: the last content that was valid."""
+
+    def __init__(self, path: Path) -> None:
+        self.current = Config()
+        self.problem: str | None = None
+        """What is wrong with the file's content now, if it is not in force."""
+        self._path = path
+
+    def refresh(self) -> bool:
+        """Read the file again. True: something else is in force now. Blocks for one small file."""
+        try:
+            new = read(self._path)
+        except ConfigError as error:
+            if self.problem != str(error):
+                _log.error("%s; what was in force before still is", error)
+            self.problem = str(error)
+            return False
+        if self.problem is not None:
+            _log.info("%s is valid again", self._path)
+        self.problem = None
+        changed = new != self.current
+        self.current = new
+        return changed
 
 
 def read(path: Path) -> Config:

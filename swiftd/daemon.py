@@ -17,16 +17,23 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import config as configuration
 from swiftd import notify, paths
 from swiftd.catalog import Catalog
+from swiftd.check import Checker
 from swiftd.children import Zygote
 from swiftd.compiler import Compiler, sweep_unfinished
+from swiftd.config import ConfigFile
 from swiftd.errors import AlreadyRunningError, DaemonError
+from swiftd.folders import Folders
+from swiftd.journal import Journal
+from swiftd.operations import Operations
 from swiftd.pool import Pool
 from swiftd.query import Memory, Queries
-from swiftd.server import Service
+from swiftd.reconcile import Reconciler
+from swiftd.server import Server
 from swiftd.stats import Stats
+from swiftd.switches import Switches
+from swiftd.watcher import watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +50,7 @@ class Places:
     config: Path
     plugins: tuple[tuple[Path, bool], ...]
     cache: Path
+    state: Path
     socket: Path
 
 
@@ -54,40 +62,52 @@ async def run(places: Places) -> None:
         DaemonError: it can't start.
 
     """
-    config = _read_config(places.config)
+    config = ConfigFile(places.config)
+    config.refresh()
     with ExitStack() as stack:
         listener = stack.enter_context(_listening(places.socket))
         cache = stack.enter_context(_usable_cache(places.cache))
-        stats = Stats()
-        memory = Memory()
+        journal = Journal()
+        catalog = Catalog(journal)
         zygote = Zygote()
         stack.callback(zygote.close)
         compiler = Compiler(cache, zygote)
-        pool = Pool(zygote, config.workers)
-        catalog = Catalog(places.plugins, config, compiler, pool)
-        service = Service(catalog, pool, Queries(catalog, pool, memory, stats), memory, stats)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        pool = Pool(zygote, config.current.workers, cache, journal)
+        switches = Switches(places.state / "disabled.json")
+        protected = (places.socket.parent, places.config.parent, cache, places.state)
+        reconciler = Reconciler(catalog, Folders(places.plugins), switches, compiler, pool, protected)
+        reconciler.use(config.current)
+
+        def refresh() -> None:
+            if config.refresh():
+                pool.resize(config.current.workers)
+                reconciler.use(config.current)
+            reconciler.request()
+
+        stats = Stats()
+        memory = Memory()
+        queries = Queries(catalog, reconciler, pool, memory, stats)
+        checker = Checker(config, compiler, pool, reconciler, journal)
+        server = Server(
+            Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats, refresh)
+        )
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             _log.info("listening on %s", places.socket)
             notify.send("READY=1\nSTATUS=Looking at the plugins")  # whoever connects from now on is served in a moment
             await zygote.start()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(service.serve, listener)
                 nursery.start_soon(pool.run)
-                nursery.start_soon(catalog.reconcile)
+                nursery.start_soon(reconciler.run)
+                nursery.start_soon(server.serve, listener)
+                nursery.start_soon(watch, [places.config, *(folder for folder, _ in places.plugins)], refresh)
                 async for number in signals:
-                    _log.info("%s: stopping", signal.Signals(number).name)
-                    break
+                    if number != signal.SIGHUP:
+                        _log.info("%s: stopping", signal.Signals(number).name)
+                        break
+                    refresh()
                 notify.send("STOPPING=1")
-                service.hang_up()
+                server.hang_up()
                 nursery.cancel_scope.cancel()
-
-
-def _read_config(path: Path) -> configuration.Config:
-    try:
-        return configuration.read(path)
-    except configuration.ConfigError as error:
-        _log.error("%s; the defaults are in force until it is mended", error)
-        return configuration.Config()
 
 
 @contextmanager

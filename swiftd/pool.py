@@ -18,12 +18,27 @@ import trio
 
 from swiftd.children import Child, LostError
 from swiftd.errors import DaemonError, PluginFault
-from swiftd.sandbox.messages import Failed, Handle, Load, Loaded, Reply, Trigger, Unload, decode_reply
+from swiftd.sandbox.messages import (
+    Failed,
+    Handle,
+    Handled,
+    Harden,
+    Hardened,
+    Load,
+    Loaded,
+    Reply,
+    Trigger,
+    Triggered,
+    Unload,
+    decode_reply,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
+    from pathlib import Path
 
     from swiftd.children import Zygote
+    from swiftd.journal import Journal
 
 GROW_AFTER = 0.05
 """Seconds. A hundred times what a call takes; a third of what a person notices."""
@@ -39,6 +54,10 @@ SHORT_LIFE = 1.0
 _log = logging.getLogger(__name__)
 
 
+Folders = tuple[frozenset[str], frozenset[str]]
+"""What all plugins together may read, and what they may write."""
+
+
 class ArtefactError(Exception):
     """A worker refused an artefact: it must be compiled anew."""
 
@@ -46,8 +65,9 @@ class ArtefactError(Exception):
 class Worker:
     """One sandbox process and what it has loaded."""
 
-    def __init__(self, child: Child, *, is_extra: bool) -> None:
+    def __init__(self, child: Child, folders: Folders, *, is_extra: bool) -> None:
         self.child = child
+        self.folders = folders
         self.is_extra = is_extra
         self.loaded: set[int] = set()
         self.killed = False
@@ -73,14 +93,14 @@ class Worker:
             self.kill()
             raise LostError(f"worker {self.child.pid} does not answer")
 
-    async def unload(self, slot: int) -> None:
-        """Forget an artefact, if it is loaded.
+    async def keep_only(self, slots: Collection[int]) -> None:
+        """Forget all artefacts but these.
 
         Raises:
             LostError: the worker ended.
 
         """
-        if slot in self.loaded:
+        for slot in [slot for slot in self.loaded if slot not in slots]:
             self.loaded.discard(slot)
             await self.child.tell(Unload(slot))
 
@@ -93,8 +113,13 @@ class Worker:
 class Pool:
     """The workers, shared by all queries."""
 
-    def __init__(self, zygote: Zygote, size: int) -> None:
+    def __init__(self, zygote: Zygote, size: int, cache: Path, journal: Journal) -> None:
         self.size = size
+        self.hardening: list[str] = []
+        """What the workers have given up, as the last one said."""
+        self._cache = cache
+        self._journal = journal
+        self._folders: Folders = (frozenset(), frozenset())
         self.killed = 0
         """How many workers were ended in mid-call, in this daemon's life."""
         self._zygote = zygote
@@ -105,6 +130,7 @@ class Pool:
         self._waiting = 0
         self._extra = 0
         self._freed = trio.lowlevel.ParkingLot()
+        self._places: list[trio.CancelScope] = []
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -114,25 +140,49 @@ class Pool:
 
     async def run(self) -> None:
         """Keep the workers alive. Ends by cancellation, and they with it."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for _ in range(self.size):
-                nursery.start_soon(self._keep_one)
+        async with trio.open_nursery() as self._nursery:
+            self.resize(self.size)
+            await trio.sleep_forever()
 
-    async def call(self, load: Load, job: Trigger | Handle) -> Reply:
-        """Run one call of a plugin and return what became of it, within its deadline.
+    def resize(self, size: int) -> None:
+        """Have that many workers from now on."""
+        self.size = size
+        while len(self._places) < size and self._nursery is not None:
+            place = trio.CancelScope()
+            self._places.append(place)
+            self._nursery.start_soon(self._keep_one, place)
+        for place in self._places[size:]:
+            place.cancel()
+        del self._places[size:]
+
+    async def call(self, load: Load, job: Trigger | Handle) -> Triggered | Handled:
+        """Run one call of a plugin, within its deadline. What it printed, and its failure, goes to its log.
 
         Raises:
-            PluginFault: `busy`, `timeout`, or `trap` where the runtime itself ended.
+            PluginFault: it did not answer, and why.
             ArtefactError: the plugin could not be loaded.
 
         """
+        try:
+            reply = await self._call(load, job)
+            self._journal.ran(load.plugin, reply)
+            if isinstance(reply, Failed):
+                if reply.code == "artefact":
+                    raise ArtefactError(reply.message)
+                raise PluginFault(reply.code, reply.message)
+        except PluginFault as fault:
+            self._journal.write(load.plugin, "error", f"{fault.code}: {fault}")
+            raise
+        return reply
+
+    async def _call(self, load: Load, job: Trigger | Handle) -> Triggered | Handled | Failed:
+        self._open(load)
         worker = await self._take(load.plugin)
         finished = False
         try:
             await worker.load(load)
             with trio.move_on_after(load.limits.deadline):
-                reply: Reply = await worker.child.ask(job, decode_reply)
+                reply: Triggered | Handled | Failed = await worker.child.ask(job, decode_reply)
                 finished = True
                 return reply
             raise PluginFault("timeout", f"no answer within {load.limits.deadline * 1000:.0f} ms")
@@ -154,6 +204,7 @@ class Pool:
             ArtefactError: it is not what was compiled.
 
         """
+        self._open(load)
         self._wanted[load.slot] = load
         try:
             await self._each(lambda worker: worker.load(load))
@@ -161,10 +212,33 @@ class Pool:
             self._wanted.pop(load.slot, None)
             raise
 
-    async def remove(self, slot: int) -> None:
-        """Have every worker forget an artefact. A call that still wants it can load it again."""
+    def disown(self, slot: int) -> None:
+        """An artefact is not wanted after all. Workers that have it keep it until the next `remove`."""
         self._wanted.pop(slot, None)
-        await self._each(lambda worker: worker.unload(slot))
+
+    async def remove(self, slot: int) -> None:
+        """Have every worker forget an artefact, and those not wanted. A call that still wants it can load it again."""
+        self._wanted.pop(slot, None)
+        loads = self._wanted.values()
+        self._set_folders(
+            frozenset(folder for load in loads for folder in load.grants.read),
+            frozenset(folder for load in loads for folder in load.grants.write),
+        )
+        await self._each(lambda worker: worker.keep_only(self._wanted.keys()))
+
+    def _open(self, load: Load) -> None:
+        """Let the workers have a plugin's folders. What one gave up it can't get back: it is replaced."""
+        if load.grants.read or load.grants.write:
+            read, write = self._folders
+            self._set_folders(read.union(load.grants.read), write.union(load.grants.write))
+
+    def _set_folders(self, read: frozenset[str], write: frozenset[str]) -> None:
+        if self._folders == (read, write):
+            return
+        self._folders = (read, write)
+        for worker in self._idle:
+            worker.kill()
+        self._idle.clear()  # the busy ones follow when they are given back
 
     async def _each(self, do: Callable[[Worker], Awaitable[None]]) -> None:
         """Do something with every worker of now, one at a time, when it is idle; those that end are left out."""
@@ -223,7 +297,7 @@ class Pool:
         self._put(worker)
 
     def _put(self, worker: Worker) -> None:
-        if worker.is_extra and not self._waiting:
+        if (worker.is_extra and not self._waiting) or worker.folders != self._folders:
             worker.kill()
         if worker in self._workers and not worker.killed:
             self._idle.append(worker)
@@ -234,6 +308,15 @@ class Pool:
             self._extra += 1
             self._nursery.start_soon(self._live_once)
 
+    async def _harden(self, worker: Worker) -> None:
+        read, write = worker.folders
+        reply: Reply | None = None
+        with trio.move_on_after(LOAD_LIMIT):
+            reply = await worker.child.ask(Harden([str(self._cache), *read], list(write)), decode_reply)
+        if not isinstance(reply, Hardened):
+            raise LostError(f"worker {worker.child.pid} does not answer")
+        self.hardening = reply.measures
+
     async def _live_once(self) -> None:
         try:
             await self._live(is_extra=True)
@@ -242,21 +325,22 @@ class Pool:
         finally:
             self._extra -= 1
 
-    async def _keep_one(self) -> None:
+    async def _keep_one(self, place: trio.CancelScope) -> None:
         """One worker after the other, for ever; after one that ended by itself at once, with a growing pause."""
         pause = 0.0
-        while True:
-            born = trio.current_time()
-            try:
-                killed = await self._live(is_extra=False)
-            except DaemonError as error:
-                _log.error("%s", error)
-                killed = False
-            if killed or trio.current_time() - born > SHORT_LIFE:
-                pause = 0.0
-            else:
-                pause = min(5.0, 2 * pause + 0.1)
-                await trio.sleep(pause)
+        with place:
+            while True:
+                born = trio.current_time()
+                try:
+                    killed = await self._live(is_extra=False)
+                except DaemonError as error:
+                    _log.error("%s", error)
+                    killed = False
+                if killed or trio.current_time() - born > SHORT_LIFE:
+                    pause = 0.0
+                else:
+                    pause = min(5.0, 2 * pause + 0.1)
+                    await trio.sleep(pause)
 
     async def _live(self, *, is_extra: bool) -> bool:
         """One worker's life. Returns whether it was ended on purpose.
@@ -267,8 +351,10 @@ class Pool:
         """
         started = trio.current_time()
         child = await self._zygote.fork("w")
-        worker = Worker(child, is_extra=is_extra)
+        folders = self._folders
+        worker = Worker(child, folders, is_extra=is_extra)
         try:
+            await self._harden(worker)
             while missing := [load for slot, load in self._wanted.items() if slot not in worker.loaded]:
                 for load in missing:
                     try:
@@ -279,7 +365,7 @@ class Pool:
             self._put(worker)
             _log.debug("worker %d serves after %.0f ms", child.pid, (trio.current_time() - started) * 1000)
             await child.wait()
-        except LostError:
+        except LostError:  # before it served
             pass
         finally:
             self._workers.discard(worker)

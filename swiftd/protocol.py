@@ -32,9 +32,10 @@ ErrorCode = Literal[
     "busy",
     "internal",
     "config",
+    "refused",
 ]
 
-PluginErrorCode = Literal["timeout", "trap", "memory", "too-large", "contract", "compiling", "busy", "failing"]
+PluginErrorCode = Literal["timeout", "trap", "memory", "too-large", "contract", "compiling", "busy"]
 
 PluginState = Literal["found", "compiling", "ready", "refused", "failing", "disabled"]
 
@@ -90,11 +91,49 @@ class Plugins(Request, tag="plugins"):
     """Asks for every plugin, whatever its state."""
 
 
+class Reload(Request, tag="reload"):
+    """Looks at the folders and the configuration again, also at what was refused; answers when that has settled."""
+
+    plugin: str | None = None
+
+
+class Enable(Request, tag="enable"):
+    """Switches a plugin on that `disable` switched off."""
+
+    plugin: str
+
+
+class Disable(Request, tag="disable"):
+    """Switches a plugin off, also for daemons to come."""
+
+    plugin: str
+
+
+class Check(Request, tag="check"):
+    """Loads a file exactly as if it were installed, without installing it."""
+
+    path: str
+    input: str | None = None
+    """A query to try."""
+
+
+class Logs(Request, tag="logs"):
+    """Asks for what plugins printed, and their failures."""
+
+    plugin: str | None = None
+    follow: bool = False
+    """Go on with what comes, a frame a line, until cancelled."""
+
+
+class Watch(Request, tag="watch"):
+    """Asks for an event for every change of a plugin's state, until cancelled."""
+
+
 class Stats(Request, tag="stats"):
     """Asks for counts and latencies."""
 
 
-AnyRequest = Hello | Query | Cancel | Activate | Plugins | Stats
+AnyRequest = Hello | Query | Cancel | Activate | Plugins | Reload | Enable | Disable | Check | Logs | Watch | Stats
 
 
 class Envelope(msgspec.Struct):
@@ -139,6 +178,25 @@ class PluginTimes(msgspec.Struct):
     load_ms: float | None = None
 
 
+class Denial(msgspec.Struct):
+    """Something a plugin tried and had not."""
+
+    capability: str
+    count: int
+    grant: str | None
+    """The line of config.toml that would give it; None where nothing does."""
+
+
+class LogEntry(msgspec.Struct):
+    """One line of a plugin's log: what it printed or logged, or what became of it."""
+
+    time: float
+    """Seconds since 1970."""
+    plugin: str
+    level: str
+    text: str
+
+
 class PluginInfo(msgspec.Struct):
     """One plugin as the daemon sees it."""
 
@@ -156,6 +214,10 @@ class PluginInfo(msgspec.Struct):
     language: str | None
     """From the module's `producers` section, where it has one."""
     grants: dict[str, object]
+    """As config.toml has them."""
+    problems: list[str]
+    """What of config.toml could not be given to it, or is worth a warning."""
+    denied: list[Denial]
     times: PluginTimes
 
 
@@ -185,6 +247,33 @@ class PluginsAnswer(Answer, tag="plugins"):
     """Every plugin, ordered by name."""
 
     plugins: list[PluginInfo]
+    problem: str | None
+    """What is wrong with config.toml, while it is: what was in force before still is."""
+
+
+class LogsAnswer(Answer, tag="logs"):
+    """Lines of logs, in the order of time."""
+
+    lines: list[LogEntry]
+
+
+class CheckAnswer(Answer, tag="check"):
+    """What became of a file that was tried."""
+
+    accepted: bool
+    error: str | None
+    """Why not, or how the trial query failed."""
+    size: int
+    contract: str | None = None
+    language: str | None = None
+    imports: list[str] = []
+    trigger: str | None = None
+    denied: list[Denial] = []
+    """What it tried and had not, so far."""
+    times: PluginTimes = msgspec.field(default_factory=PluginTimes)
+    items: list[Item] | None = None
+    """What it answered to the trial query; these keys can't be activated."""
+    log: list[LogEntry] = []
 
 
 class Latency(msgspec.Struct):
@@ -216,6 +305,8 @@ class StatsAnswer(Answer, tag="stats"):
     workers: int
     """Worker processes now."""
     workers_killed: int
+    hardening: list[str]
+    """What a worker has given up for good, by the names in sandbox/hardening.py."""
     plugins: list[PluginStats]
 
 
@@ -223,6 +314,7 @@ class Event(Answer, tag="event"):
     """Something happened while a request goes on: a plugin's state changed."""
 
     event: str
+    """A plugin's new state, or `gone`."""
     plugin: str | None
     message: str | None = None
 
@@ -236,6 +328,3 @@ class Error(Answer, tag="error"):
 
     code: ErrorCode
     message: str
-
-
-AnyAnswer = HelloAnswer | Results | ItemAnswer | PluginsAnswer | StatsAnswer | Event | Ok | Error

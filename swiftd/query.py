@@ -16,14 +16,15 @@ import trio
 from swiftd.errors import PluginFault, RequestError
 from swiftd.pool import ArtefactError
 from swiftd.protocol import Event, Item, PluginError, Results
-from swiftd.sandbox.messages import Failed, Handle, Handled
+from swiftd.sandbox.messages import Handle, Handled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from swiftd.catalog import Catalog, Plugin
+    from swiftd.catalog import Catalog, Plugin, Version
     from swiftd.pool import Pool
     from swiftd.protocol import Answer, Query
+    from swiftd.reconcile import Reconciler
     from swiftd.stats import Stats
 
     Emit = Callable[[Answer], Awaitable[None]]
@@ -77,8 +78,9 @@ class Memory:
 class Queries:
     """Answers queries."""
 
-    def __init__(self, catalog: Catalog, pool: Pool, memory: Memory, stats: Stats) -> None:
+    def __init__(self, catalog: Catalog, reconciler: Reconciler, pool: Pool, memory: Memory, stats: Stats) -> None:
         self._catalog = catalog
+        self._reconciler = reconciler
         self._pool = pool
         self._memory = memory
         self._stats = stats
@@ -133,13 +135,14 @@ class Queries:
     ) -> list[Plugin]:
         """No plugin claims the input, but one that is on its way may: wait for it as long as the query wants."""
         told: set[str] = set()
-        with trio.move_on_after(min(max(query.wait_ms, 0) / 1000, LONGEST_WAIT)):
+        wait = min(max(query.wait_ms, 0) / 1000, LONGEST_WAIT)
+        with self._catalog.changes() as changes, trio.move_on_after(wait):
             while pending := self._catalog.pending(query.plugins):
                 for plugin in pending:
                     if query.wait_ms > 0 and plugin.state == "compiling" and plugin.name not in told:
                         told.add(plugin.name)
                         await emit(Event(id=query.id, event="compiling", plugin=plugin.name, done=False))
-                await self._catalog.change()
+                await changes.receive()
                 plugins = self._catalog.route(query.input, query.plugins)
                 if plugins and plugins[0].serving is not None and plugins[0].serving.trigger:
                     return plugins
@@ -166,24 +169,39 @@ class Queries:
             return
         started = trio.current_time()
         try:
-            if len(query.input.encode()) > version.load.limits.input:
-                raise PluginFault("too-large", f"the input is longer than {version.load.limits.input} bytes")
-            reply = await self._pool.call(version.load, Handle(version.load.slot, query.input))
-            if isinstance(reply, Failed):
-                if reply.code == "artefact":
-                    raise ArtefactError(reply.message)
-                raise PluginFault(reply.code, reply.message)
-            assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle
-        except ArtefactError:
-            self._stats.failed(plugin.name, "compiling")
-            results.errors.append(PluginError(plugin.name, "compiling", "its compiled form was lost: ask again"))
+            handled = await self._call(plugin, version, query.input)
         except PluginFault as fault:
             self._stats.failed(plugin.name, fault.code)
             results.errors.append(PluginError(plugin.name, fault.code, str(fault)))
             if fault.code in ("timeout", "busy"):
                 results.status = "partial"
-        else:
-            self._stats.answered(plugin.name, trio.current_time() - started)
-            results.items += self._memory.keep(plugin.name, reply.items[: query.limit])
-            if reply.cut is not None:
-                results.errors.append(PluginError(plugin.name, "too-large", reply.cut))
+            return
+        self._stats.answered(plugin.name, trio.current_time() - started)
+        results.items += self._memory.keep(plugin.name, handled.items[: query.limit])
+        if handled.cut is not None:
+            results.errors.append(PluginError(plugin.name, "too-large", handled.cut))
+
+    async def _call(self, plugin: Plugin, version: Version, text: str) -> Handled:
+        """Run the plugin, unless it is not worth a try now.
+
+        Raises:
+            PluginFault: there is no answer, and why.
+
+        """
+        health = plugin.health
+        if health.delay() > 0:
+            raise PluginFault(health.code, health.describe())
+        limit = version.load.limits.input
+        if len(text.encode()) > limit:
+            raise PluginFault("too-large", f"the input is longer than {limit} bytes")
+        try:
+            reply = await self._pool.call(version.load, Handle(version.load.slot, text))
+        except PluginFault as fault:
+            health.failed(fault.code, str(fault))
+            raise
+        except ArtefactError as error:
+            self._reconciler.mend(plugin.name)
+            raise PluginFault("compiling", "its compiled form was lost and is being made anew: ask again") from error
+        health.answered()
+        assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle
+        return reply

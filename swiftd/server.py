@@ -14,41 +14,30 @@ import logging
 import os
 import socket
 import struct
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-from swiftd import __version__
 from swiftd.errors import RequestError
 from swiftd.framing import BadFrameError, Encoding, FrameReader
 from swiftd.protocol import (
-    PROTOCOL,
-    Activate,
     Answer,
     AnyRequest,
     Cancel,
     Error,
     ErrorCode,
-    Hello,
-    HelloAnswer,
     Id,
-    ItemAnswer,
+    Logs,
     Ok,
-    Plugins,
-    PluginsAnswer,
     Query,
     Results,
-    StatsAnswer,
+    Watch,
 )
 
 if TYPE_CHECKING:
-    from swiftd.catalog import Catalog
-    from swiftd.pool import Pool
-    from swiftd.query import Memory, Queries
-    from swiftd.stats import Stats
+    from swiftd.operations import Operations
 
 WRITE_LIMIT = 10.0
 """Seconds for a client to take one frame. A front end that is stopped in a debugger is gone after that."""
@@ -61,15 +50,11 @@ _log = logging.getLogger(__name__)
 _PEER = struct.Struct("3i")  # pid, uid, gid: the kernel's struct ucred
 
 
-class Service:
-    """What the sessions serve."""
+class Server:
+    """Accepts connections and serves them."""
 
-    def __init__(self, catalog: Catalog, pool: Pool, queries: Queries, memory: Memory, stats: Stats) -> None:
-        self.catalog = catalog
-        self.pool = pool
-        self.queries = queries
-        self.memory = memory
-        self.stats = stats
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
         self._open: set[trio.SocketStream] = set()
 
     async def serve(self, listener: trio.SocketListener) -> None:
@@ -81,17 +66,17 @@ class Service:
             _log.warning("a connection of another user was closed")
             await trio.aclose_forcefully(stream)
             return
-        if self.stats.sessions >= MOST_SESSIONS:
+        if len(self._open) >= MOST_SESSIONS:
             _log.warning("more than %d connections: one was closed", MOST_SESSIONS)
             await trio.aclose_forcefully(stream)
             return
         self._open.add(stream)
-        self.stats.sessions += 1
+        self._operations.stats.sessions = len(self._open)
         try:
-            await Session(self, stream).run()
+            await Session(self._operations, stream).run()
         finally:
-            self.stats.sessions -= 1
             self._open.discard(stream)
+            self._operations.stats.sessions = len(self._open)
             stream.socket.close()
 
     def hang_up(self) -> None:
@@ -108,14 +93,14 @@ def _same_user(connection: trio.socket.SocketType) -> bool:
 class Session:
     """One connection."""
 
-    def __init__(self, service: Service, stream: trio.SocketStream) -> None:
-        self._service = service
+    def __init__(self, operations: Operations, stream: trio.SocketStream) -> None:
+        self._operations = operations
         self._stream = stream
         self._reader = FrameReader()
         self._writing = trio.Lock()
         self._end = trio.CancelScope()
-        self._scopes: dict[Id, tuple[trio.CancelScope, bool]] = {}
-        """By request: what ends it, and whether it is a query."""
+        self._running: dict[Id, tuple[AnyRequest, trio.CancelScope]] = {}
+        """The unfinished requests, and what ends each."""
 
     async def run(self) -> None:
         """Serve the client until it is gone.
@@ -132,6 +117,8 @@ class Session:
                 self._reader.feed(data)
                 while (frame := self._reader.next_frame()) is not None:
                     await self._accept(frame, nursery)
+            # It will not say when it has enough of what never ends by itself.
+            self._end_running(Watch, Logs)
             if not self._reader.is_empty:
                 raise BadFrameError("the connection ended in the middle of a request")
         except BadFrameError as error:
@@ -139,6 +126,11 @@ class Session:
             self._end.cancel()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._end.cancel()
+
+    def _end_running(self, *kinds: type[AnyRequest]) -> None:
+        for request, scope in self._running.values():
+            if isinstance(request, kinds):
+                scope.cancel()
 
     async def _accept(self, frame: bytes, nursery: trio.Nursery) -> None:
         """Start what one frame asks for, or say why not."""
@@ -150,18 +142,16 @@ class Session:
             return
         except msgspec.DecodeError as error:
             raise BadFrameError(f"a frame that is no {encoding.value}: {error}") from error
-        if request.id in self._scopes:
+        if request.id in self._running:
             await self._refuse(request.id, "duplicate-id", "a request with this id is not finished yet")
             return
-        if len(self._scopes) >= MOST_REQUESTS:
+        if len(self._running) >= MOST_REQUESTS:
             await self._refuse(request.id, "busy", f"{MOST_REQUESTS} requests of this connection are unfinished")
             return
         if isinstance(request, Query) and request.supersede:
-            for scope, is_query in self._scopes.values():
-                if is_query:
-                    scope.cancel()
+            self._end_running(Query)
         scope = trio.CancelScope()
-        self._scopes[request.id] = (scope, isinstance(request, Query))
+        self._running[request.id] = (request, scope)
         nursery.start_soon(self._serve, request, scope)
 
     async def _serve(self, request: AnyRequest, scope: trio.CancelScope) -> None:
@@ -169,7 +159,10 @@ class Session:
         last: Answer | None = None
         with scope:
             try:
-                last = await self._answer(request)
+                if isinstance(request, Cancel):
+                    last = self._cancel(request)
+                else:
+                    last = await self._operations.answer(request, self._write)
             except RequestError as error:
                 last = Error(id=request.id, code=error.code, message=str(error))
             except Exception:  # noqa: BLE001 - a bug costs one request, and the log has it
@@ -181,47 +174,14 @@ class Session:
                 if isinstance(request, Query)
                 else Ok(id=request.id)
             )
-        del self._scopes[request.id]
+        del self._running[request.id]
         await self._write(last)
 
-    async def _answer(self, request: AnyRequest) -> Answer:
-        service = self._service
-        match request:
-            case Query():
-                service.stats.queries += 1
-                return await service.queries.answer(request, self._write)
-            case Hello():
-                if request.protocol != PROTOCOL:
-                    raise RequestError(
-                        "unsupported-protocol", f"this is swiftd {__version__}, which speaks protocol {PROTOCOL}"
-                    )
-                return HelloAnswer(id=request.id, server="swiftd", version=__version__, protocol=PROTOCOL)
-            case Cancel():
-                if request.target not in self._scopes or request.target == request.id:
-                    raise RequestError("unknown-target", f"no unfinished request has the id {request.target!r}")
-                self._scopes[request.target][0].cancel()
-                return Ok(id=request.id)
-            case Activate():
-                return ItemAnswer(id=request.id, item=service.memory.recall(request.key))
-            case Plugins():
-                await service.catalog.scanned.wait()
-                return PluginsAnswer(id=request.id, plugins=service.catalog.listing())
-            case _:
-                return self._stats(request.id)
-
-    def _stats(self, request: Id) -> StatsAnswer:
-        stats, pool = self._service.stats, self._service.pool
-        return StatsAnswer(
-            id=request,
-            version=__version__,
-            uptime_s=round(time.monotonic() - stats.started, 3),
-            pid=os.getpid(),
-            queries=stats.queries,
-            sessions=stats.sessions,
-            workers=pool.count,
-            workers_killed=pool.killed,
-            plugins=stats.plugins(),
-        )
+    def _cancel(self, request: Cancel) -> Answer:
+        if request.target not in self._running or request.target == request.id:
+            raise RequestError("unknown-target", f"no unfinished request has the id {request.target!r}")
+        self._running[request.target][1].cancel()
+        return Ok(id=request.id)
 
     async def _refuse(self, request: Id | None, code: ErrorCode, message: str) -> None:
         await self._write(Error(id=request, code=code, message=message))

@@ -1,13 +1,19 @@
 """What a guest can reach outside itself: everything else does not exist for it.
 
-wasmtime's WASI gives no files and no sockets by itself, but real clocks. What a plugin lacks is shadowed in the
-linker. Shadowing replaces an interface of exactly one version, so each plugin has a linker of its own, made from its
-own imports. A denied clock stands still instead of failing, because JavaScript's and Python's runtimes read it when
-they start; only waiting on it traps.
+wasmtime's WASI gives no files and no sockets by itself, but real clocks, 64 MiB of random bytes at once, and outgoing
+HTTP to whoever imports it. What a plugin lacks is shadowed in the linker by functions of ours, which note the attempt
+and refuse. Shadowing replaces an interface of exactly one version, so each plugin has a linker of its own, made from
+its own imports. Three rules:
+
+- Where WASI has an error to return, a refusal returns it; where it has none, the call traps with the reason.
+- A denied clock stands still instead of failing, because JavaScript's and Python's runtimes read it when they start;
+  only waiting on it traps.
+- Only WasmtimeError may leave a function here: wasmtime-py carries exceptions through one global.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +21,24 @@ import wasmtime
 from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
-from swiftd.sandbox import host
+from swiftd.sandbox import host, lift
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swiftd.sandbox.messages import Load
 
-EPOCH_SECONDS = 1_577_836_800
+    Function = Callable[..., Any]
+
+STILL_SECONDS = 1_577_836_800
 """What a clock that stands still shows: 2020-01-01, late enough for every runtime's sanity checks."""
+
+WALL_CLOCK = "wasi:clocks/wall-clock"
+MONOTONIC_CLOCK = "wasi:clocks/monotonic-clock"
+PREOPENS = "wasi:filesystem/preopens"
+RANDOM = ("wasi:random/random", "wasi:random/insecure")
+SOCKETS = ("wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket", "wasi:sockets/ip-name-lookup")
+HTTP = "wasi:http/outgoing-handler"
 
 
 @dataclass
@@ -87,13 +102,10 @@ class Capabilities:
             self.linker.add_wasi_http()
         with self.linker.root() as root:
             for name, item in imports.items():
-                interface = name.partition("@")[0]
                 if host.is_host_import(name):
                     host.define(root, name, load.settings, self._say)
-                elif interface in ("wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock") and not load.grants.clock:
-                    self._shadow(root, name, item, _still_clock(interface), "clock")
-                elif interface == "wasi:http/outgoing-handler":
-                    self._shadow(root, name, item, {}, "network")
+                else:
+                    self._shadow(root, name, item)
 
     def store(self, engine: Any) -> wasmtime.Store:
         """A store for one run, with everything that the plugin was granted and nothing else."""
@@ -103,7 +115,15 @@ class Capabilities:
         self.record = record = Record(limits.log)
         if self._has_wasi:
             wasi = wasmtime.WasiConfig()
-            wasi.env = self._load.grants.env
+            grants = self._load.grants
+            wasi.env = grants.env
+            for folders, writable in ((grants.read, False), (grants.write, True)):
+                for folder in folders:
+                    try:
+                        wasi.preopen_dir(folder, folder, writable)
+                    except WasmtimeError:
+                        record.say("warning", f"the granted folder {folder} can't be opened any more")
+            # These two are called by threads of wasmtime's, also after the run: each keeps to its own record.
             wasi.stdout_custom = lambda data: record.printed("stdout", data)
             wasi.stderr_custom = lambda data: record.printed("stderr", data)
             store.set_wasi(wasi)
@@ -114,27 +134,67 @@ class Capabilities:
     def _say(self, level: str, message: str) -> None:
         self.record.say(level, message)
 
-    def _shadow(
-        self, root: wc.LinkerInstance, name: str, item: Any, replaced: dict[str, Callable[..., Any]], capability: str
+    def _shadow(self, root: wc.LinkerInstance, name: str, item: Any) -> None:
+        """Put functions of ours in the place of an interface that the plugin may not have as it is."""
+        interface = name.partition("@")[0]
+        if interface in RANDOM:
+            self._define(root, name, item, {}, "random")
+        elif interface in (WALL_CLOCK, MONOTONIC_CLOCK) and not self._load.grants.clock:
+            self._define(root, name, item, self._still_clock(interface), "clock")
+        elif interface == PREOPENS and not (self._load.grants.read or self._load.grants.write):
+            self._define(root, name, item, {"get-directories": self._noted("files", [])}, "files")
+        elif interface in SOCKETS:
+            refused = self._noted("network", "access-denied")
+            functions = ("create-tcp-socket", "create-udp-socket", "resolve-addresses")
+            self._define(root, name, item, dict.fromkeys(functions, refused), "network")
+        elif interface == HTTP:
+            refused = self._noted("network", wc.Variant("HTTP-request-denied"))
+            self._define(root, name, item, {"handle": refused}, "network")
+
+    def _define(
+        self, root: wc.LinkerInstance, name: str, item: Any, ours: dict[str, Function], capability: str
     ) -> None:
-        """Define exactly the functions that the guest imports: those not in `replaced` trap and are recorded."""
+        """Define exactly what the guest imports of an interface. A function that is not `ours` traps."""
         with root.add_instance(name) as interface:
-            for function, exported in item.ty.exports(self.linker.engine).items():
-                if isinstance(exported.ty, wc.FuncType):
-                    interface.add_func(function, replaced.get(function) or self._trap(f"{name} {function}", capability))
+            for number, (export, found) in enumerate(item.ty.exports(self.linker.engine).items()):
+                if isinstance(found.ty, wc.ResourceType):
+                    if f"[method]{export}." in " ".join(item.ty.exports(self.linker.engine)):  # its own, not borrowed
+                        interface.add_resource(export, wc.ResourceType.host(number), lambda _store, _rep: None)
+                elif not isinstance(found.ty, wc.FuncType):
+                    continue
+                elif export in ("get-random-bytes", "get-insecure-random-bytes"):
+                    lift.add_random_bytes(interface, export, self._load.limits.random, self._too_much_random)
+                elif export in ("get-random-u64", "get-insecure-random-u64"):
+                    interface.add_func(export, lambda _store: int.from_bytes(os.urandom(8)))
+                else:
+                    interface.add_func(export, ours.get(export) or self._trap(f"{name} {export}", capability))
 
-    def _trap(self, what: str, capability: str) -> Callable[..., Any]:
-        def denied(*_args: Any) -> Any:
+    def _still_clock(self, interface: str) -> dict[str, Function]:
+        if interface == MONOTONIC_CLOCK:
+            return {"now": self._noted("clock", 0), "resolution": lambda _store: 1}
+        return {"now": self._noted("clock", _datetime(STILL_SECONDS, 0)), "resolution": lambda _store: _datetime(0, 1)}
+
+    def _noted(self, capability: str, answer: Any) -> Function:
+        def refuse(store: Any, *arguments: Any) -> Any:
             self.record.deny(capability)
-            raise WasmtimeError(f"denied: {what} needs the grant `{capability}`")
+            for argument in arguments:
+                if isinstance(argument, wc.ResourceAny):  # a borrowed handle must not outlive the call
+                    argument.drop(store)
+            return answer
 
-        return denied
+        return refuse
 
+    def _trap(self, what: str, capability: str) -> Function:
+        def refuse(*_arguments: Any) -> Any:
+            self.record.deny(capability)
+            need = "the network, which no plugin gets" if capability == "network" else f"the grant `{capability}`"
+            raise WasmtimeError(f"denied: {what} needs {need}")
 
-def _still_clock(interface: str) -> dict[str, Callable[..., Any]]:
-    if interface == "wasi:clocks/monotonic-clock":
-        return {"now": lambda _store: 0, "resolution": lambda _store: 1}
-    return {"now": lambda _store: _datetime(EPOCH_SECONDS, 0), "resolution": lambda _store: _datetime(0, 1)}
+        return refuse
+
+    def _too_much_random(self, wanted: int) -> str:
+        self.record.deny("random")
+        return f"denied: {wanted} random bytes at once, where at most {self._load.limits.random // 1024} KiB are given"
 
 
 def _datetime(seconds: int, nanoseconds: int) -> wc.Record:

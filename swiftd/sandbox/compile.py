@@ -12,11 +12,12 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
-from wasmtime import WasmtimeError
+from wasmtime import WasmtimeError, wat2wasm
 from wasmtime import component as wc
 
-from swiftd.sandbox.contract import ContractError, read_contract
+from swiftd.sandbox.contract import ContractError, check_imports, read_contract
 from swiftd.sandbox.engine import make_engine
+from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import Compiled, CompileReport, Refused, pack
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 4 * 1024**3
 """Bytes of address space. A Python plugin (18 MB) needs 0.5 GB of memory; threads reserve more than they use."""
-CPU_LIMIT = 120
-"""Seconds. That plugin takes 9."""
+CPU_LIMIT = 60
+"""Seconds of processor time. That plugin takes 10."""
 NICENESS = 10
 
 _CORE_MODULE = b"\0asm\x01\x00\x00\x00"
@@ -37,24 +38,28 @@ def serve(connection: socket.socket, source: int, artefact: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
     os.nice(NICENESS)
+    harden((), ())
     with open(source, "rb") as file:
         wasm = file.read()
     digest = hashlib.sha256(wasm).hexdigest()
     report: CompileReport
     try:
         report = _compile(wasm, digest, artefact)
-    except (ContractError, WasmtimeError) as error:
-        report = Refused(digest, str(error).strip().splitlines()[0] if str(error).strip() else "unknown error")
+    except ContractError as error:
+        report = Refused(digest, str(error))
+    except WasmtimeError as error:
+        report = Refused(digest, f"not a valid component: {str(error).strip().splitlines()[-1].strip()}")
     except MemoryError:
         report = Refused(digest, f"compiling it takes more than {MEMORY_LIMIT // 1024**3} GiB of memory")
     connection.sendall(pack(report))
 
 
 def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
-    _check_kind(wasm)
+    wasm = _binary(wasm)
     engine = make_engine()
     component = wc.Component(engine, wasm)
     contract = read_contract(component, engine)
+    check_imports(component, engine)
     serialized = component.serialize()
     with open(artefact, "wb") as file:
         file.write(serialized)
@@ -69,17 +74,24 @@ def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
     )
 
 
-def _check_kind(wasm: bytes) -> None:
-    """Say what the file is when it is not a component; the text form is accepted, as wasmtime itself does."""
-    start = wasm[:200].lstrip()
+def _binary(wasm: bytes) -> bytes:
+    """The file's content as a binary component; text is assembled first, as wasmtime itself does.
+
+    Raises:
+        ContractError: it is something else. Says what.
+
+    """
     if not wasm:
         raise ContractError("expected a WebAssembly component, found an empty file")
+    if not wasm.startswith(b"\0asm") and wasm.lstrip().startswith((b"(", b";;")):
+        wasm = bytes(wat2wasm(wasm))
     if wasm.startswith(_CORE_MODULE):
         raise ContractError(
             "expected a WebAssembly component, found a core module: make it one with `wasm-tools component new`"
         )
-    if not wasm.startswith(_COMPONENT) and not start.startswith((b"(component", b";;", b"(;")):
-        raise ContractError(f"expected a WebAssembly component, found something else: it starts with {wasm[:8]!r}")
+    if not wasm.startswith(_COMPONENT):
+        raise ContractError(f"expected a WebAssembly component, found something that starts with {wasm[:8]!r}")
+    return wasm
 
 
 def _language(wasm: bytes) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from wasmtime import component as wc
 
+from swiftd.sandbox import host
 from swiftd.sandbox.messages import Contract
 
 RUNNER = "swift:launcher/runner"
@@ -62,6 +63,28 @@ def read_contract(component: wc.Component, engine: Any) -> Contract:
         if isinstance(element, wc.OwnType):
             return _resource_form(runner, items)
     raise ContractError(f"expected {expected}, found `handle: {spell(handle)}`")
+
+
+def check_imports(component: wc.Component, engine: Any) -> None:
+    """Check that what the component imports can be there.
+
+    WASI's own interfaces are left to wasmtime, which checks them when it makes an instance. It does not check the
+    types of functions written in Python, so those of our host interface are checked here.
+
+    Raises:
+        ContractError: something can't be provided.
+
+    """
+    for name, item in component.type.imports(engine).items():
+        if host.is_host_import(name):
+            if not isinstance(item.ty, wc.ComponentInstanceType):
+                raise ContractError(f"expected `{name}` to be an interface, found {_kind(item.ty)}")
+            for function, found in item.ty.exports(engine).items():
+                if function not in host.FUNCTIONS:
+                    raise ContractError(f"expected of `{name}` only {_listed(host.FUNCTIONS)}, found `{function}`")
+                _expect({function: found.ty}, function, host.FUNCTIONS[function])
+        elif not name.startswith("wasi:"):
+            raise ContractError(f"expected imports of WASI and `{host.INTERFACE}` only, found `{name}`")
 
 
 def _resource_form(runner: str, items: dict[str, Any]) -> Contract:

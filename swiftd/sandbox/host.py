@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wasmtime import component as wc
 
 INTERFACE = "swift:launcher/host"
+FUNCTIONS = {"get-user-config": "func() -> string", "log": "func(level: string, message: string)"}
+"""What it has, as WIT spells it."""
 LEVELS = ("debug", "info", "warning", "error")
 
 

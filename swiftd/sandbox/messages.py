@@ -35,7 +35,7 @@ class Limits(msgspec.Struct, frozen=True):
     """What one plugin may use, per call. Each has its reason beside it; config.toml changes the first four."""
 
     memory: int = 64 * 1024 * 1024
-    """Bytes of linear memory, all together. Ten times what a Rust plugin with an index uses."""
+    """Bytes of one linear memory; a plugin made by the usual tools has one. Ten times what one with an index uses."""
     deadline: float = 1.0
     """Seconds, from the moment a worker takes the call. Longer, and typing feels broken."""
     max_items: int = 1000
@@ -57,7 +57,11 @@ class Limits(msgspec.Struct, frozen=True):
     instances: int = 200
     """Core instances a store. A component made by the usual tools has under 20."""
     tables: int = 50
-    memories: int = 20
+    memories: int = 4
+    """Linear memories. More than one comes from components composed of several."""
+    beyond: int = 256 * 1024 * 1024
+    """Bytes that a call may take in its process beyond `memory`: other memories, tables, and the answer on its way
+    out, for which wasmtime itself allows 128 MiB."""
     random: int = 64 * 1024
     """Bytes of random data asked for at once. More than a seed or a key is an attack on the host's memory."""
 
@@ -73,6 +77,13 @@ class Grants(msgspec.Struct, frozen=True):
 
 
 # ---- to a worker ------------------------------------------------------------------------------------------------
+
+
+class Harden(msgspec.Struct, tag="harden"):
+    """The first message: give up everything but reading and writing below these folders."""
+
+    read: list[str]
+    write: list[str]
 
 
 class Load(msgspec.Struct, tag="load", frozen=True):
@@ -114,7 +125,7 @@ class Handle(msgspec.Struct, tag="handle"):
     input: str
 
 
-Job = Load | Unload | Trigger | Handle
+Job = Harden | Load | Unload | Trigger | Handle
 
 
 # ---- from a worker ----------------------------------------------------------------------------------------------
@@ -127,6 +138,12 @@ class Ran(msgspec.Struct, kw_only=True):
     """Level and text: what it printed, and what it logged through the host interface."""
     denied: list[str] = []
     """Capabilities it tried to use and has not, such as `clock`."""
+
+
+class Hardened(msgspec.Struct, tag="hardened"):
+    """What of it is in force: not every kernel has all."""
+
+    measures: list[str]
 
 
 class Loaded(msgspec.Struct, tag="loaded"):
@@ -157,7 +174,7 @@ class Failed(Ran, tag="failed"):
     message: str
 
 
-Reply = Loaded | Triggered | Handled | Failed
+Reply = Hardened | Loaded | Triggered | Handled | Failed
 
 
 # ---- compiling --------------------------------------------------------------------------------------------------

@@ -7,20 +7,29 @@ daemon kills the process and takes another.
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import resource
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import wasmtime
 from wasmtime import ExitTrap, WasmtimeError
 from wasmtime import component as wc
 
+import swiftd
 from swiftd.sandbox import lift
 from swiftd.sandbox.capabilities import Capabilities
 from swiftd.sandbox.engine import make_engine
+from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import (
     HEADER,
     Failed,
     Handle,
     Handled,
+    Harden,
+    Hardened,
     Job,
     Load,
     Loaded,
@@ -38,7 +47,8 @@ if TYPE_CHECKING:
 
     from wasmtime import Store
 
-    from swiftd.sandbox.messages import Contract
+    from swiftd.protocol import PluginErrorCode
+    from swiftd.sandbox.messages import Contract, Limits
 
 
 class StaleArtefactError(Exception):
@@ -50,7 +60,7 @@ class Guest:
 
     def __init__(self, engine: Any, load: Load) -> None:
         self._engine = engine
-        self._limits = load.limits
+        self.limits = load.limits
         self._used: Store | None = None
         self._component = _deserialize(engine, load)
         self._capabilities = Capabilities(engine, self._component, load)
@@ -77,15 +87,17 @@ class Guest:
         capabilities = self._capabilities
         self._used = store = capabilities.store(self._engine)
         reply: Triggered | Handled | Failed
+        starting = True
         try:
             instance = capabilities.linker.instantiate(store, self._component)
+            starting = False
             match job:
                 case Handle():
                     reply = self._handled(store, instance, job)
                 case Trigger():
                     reply = self._asked(store, instance)
         except WasmtimeError as error:
-            reply = _failed(error)
+            reply = _failed(error, starting=starting)
         except lift.TooLargeError as error:
             reply = Failed(code="too-large", message=str(error))
         record = capabilities.record
@@ -105,7 +117,7 @@ class Guest:
 
     def _asked(self, store: Any, instance: wc.Instance) -> Triggered:
         trigger = instance.get_func(store, self._trigger)
-        return Triggered(trigger=lift.call_for_string(store, trigger, self._limits.trigger))
+        return Triggered(trigger=lift.call_for_string(store, trigger, self.limits.trigger))
 
     def _handled(self, store: Any, instance: wc.Instance, job: Handle) -> Handled:
         text = lift.lower(job.input)
@@ -115,10 +127,10 @@ class Guest:
             lift.free(text)
         try:
             if self._methods is None:
-                items, cut = lift.records(result, self._limits)
+                items, cut = lift.records(result, self.limits)
             else:
                 methods = [instance.get_func(store, index) for index in self._methods]
-                items, cut = lift.resources(result, store, [*methods, None][:3], self._limits)
+                items, cut = lift.resources(result, store, [*methods, None][:3], self.limits)
         finally:
             lift.free(result)
         return Handled(items=items, cut=cut)
@@ -132,27 +144,50 @@ def _deserialize(engine: Any, load: Load) -> wc.Component:
     return wc.Component.deserialize_file(engine, load.artefact)
 
 
-def _failed(error: WasmtimeError) -> Failed:
-    """A trap's code and the one line of its message that says what happened: the last."""
+def _failed(error: WasmtimeError, *, starting: bool) -> Failed:
+    """A failure's code, and the one line of its message that says what happened.
+
+    Of a trap that is the last. When an instance can't be made it is the first, which names the import that is
+    missing, or what is too large, unless a start function trapped.
+    """
     if isinstance(error, ExitTrap):
         return Failed(code="trap", message=f"the plugin called exit({error.code})")
-    text = str(error)
-    message = text.strip().splitlines()[-1].strip().removeprefix("wasm trap: ")
-    head, _, rest = message.partition(": ")
-    if head.isdigit():  # anyhow numbers the causes
-        message = rest.removeprefix("wasm trap: ")
-    if "fuel allocated for hostcalls" in text:
+    lines = [line.strip() for line in str(error).strip().splitlines()] or ["unknown error"]
+    numbered, _, cause = lines[-1].partition(": ")
+    last = (cause if numbered.isdigit() else lines[-1]).removeprefix("wasm trap: ")
+    if "fuel allocated for hostcalls" in last:
         return Failed(code="too-large", message="the answer is too large to be read out of the plugin")
-    if "memory minimum size" in text or "memory limits" in text:
-        return Failed(code="memory", message=message)
-    return Failed(code="trap", message=message)
+    if starting and "wasm backtrace" not in str(error):
+        code: PluginErrorCode = "memory" if re.search(r"memory|table|instance count", last) else "contract"
+        return Failed(code=code, message=lines[0] if lines[0] == last else f"{lines[0]}: {last}")
+    return Failed(code="trap", message=last)
+
+
+class DataLimit:
+    """A limit on all memory that a run may take in this process, which the store's limits can't see as a whole.
+
+    The kernel counts private writable pages. A guest at the limit finds its memory unable to grow; wasmtime itself
+    at the limit aborts, which costs this process and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # Landlock will hide /proc
+
+    def set(self, limits: Limits) -> None:
+        """Allow what a plugin may take, on top of what is taken now."""
+        taken = int(os.pread(self._status, 128, 0).split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + limits.memory + limits.beyond, hard))
 
 
 def serve(connection: socket.socket) -> None:
     """Do jobs until the daemon closes its end."""
+    data_limit = DataLimit()
     engine = make_engine()  # after the fork: it has state that a fork would tear
     guests: dict[int, Guest] = {}
     for job in _jobs(connection):
+        if isinstance(job, Handle | Trigger):
+            data_limit.set(guests[job.slot].limits)
         reply = _do(engine, guests, job)
         if reply is not None:
             connection.sendall(pack(reply))
@@ -164,6 +199,8 @@ def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
     match job:
         case Handle() | Trigger():
             return guests[job.slot].run(job)
+        case Harden():
+            return Hardened(harden([*job.read, *_own_folders()], job.write))
         case Load():
             started = time.perf_counter()
             try:
@@ -177,6 +214,12 @@ def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
             if guest := guests.pop(job.slot, None):
                 guest.close()
             return None
+
+
+def _own_folders() -> list[str]:
+    """What this program itself may still want to read: a module that is imported late, a source line for a report."""
+    modules = (os, wasmtime, msgspec, swiftd)
+    return [os.path.dirname(module.__file__ or "/dev/null") for module in modules] + ["/dev/null"]  # noqa: PTH120
 
 
 def _jobs(connection: socket.socket) -> Iterator[Job]:

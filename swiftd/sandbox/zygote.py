@@ -23,6 +23,7 @@ from typing import NoReturn
 from swiftd.sandbox import compile as compiling
 from swiftd.sandbox import worker
 from swiftd.sandbox.engine import runtime_id
+from swiftd.sandbox.hardening import detach
 
 WORKER = b"w"
 COMPILE = b"c"
@@ -83,6 +84,7 @@ def _become(request: bytes, connection: socket.socket, descriptors: list[int], z
         _die_with(zygote)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        detach([connection.fileno(), *descriptors])
         if request == WORKER:
             worker.serve(connection)
         else:

@@ -1,0 +1,89 @@
+"""Tries a file exactly as if it were installed: compiled, loaded, asked for its trigger, and for an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from swiftd.compiler import ChangedError, Compiler
+from swiftd.errors import PluginFault, RequestError
+from swiftd.folders import SUFFIX, look
+from swiftd.pool import ArtefactError
+from swiftd.protocol import CheckAnswer, Item, PluginTimes
+from swiftd.reconcile import ask_trigger
+from swiftd.sandbox.messages import Handle, Handled
+
+if TYPE_CHECKING:
+    from swiftd.config import ConfigFile
+    from swiftd.journal import Journal
+    from swiftd.pool import Pool
+    from swiftd.protocol import Check
+    from swiftd.reconcile import Reconciler
+    from swiftd.sandbox.messages import Load
+
+
+class Checker:
+    """Tries files. Nothing of it stays in the workers, and nothing shows in the catalog."""
+
+    def __init__(
+        self, config: ConfigFile, compiler: Compiler, pool: Pool, reconciler: Reconciler, journal: Journal
+    ) -> None:
+        self._config = config
+        self._compiler = compiler
+        self._pool = pool
+        self._reconciler = reconciler
+        self._journal = journal
+
+    async def check(self, request: Check) -> CheckAnswer:
+        """Try one file; it is configured by the section of its name, as it would be.
+
+        Raises:
+            RequestError: there is no such file to try.
+
+        """
+        path = Path(request.path)
+        if not path.is_absolute():
+            raise RequestError("bad-request", f"path: expected one from the root, found {request.path!r}")
+        found = await trio.to_thread.run_sync(look, path)
+        answer = CheckAnswer(id=request.id, accepted=False, error=found.problem, size=found.size)
+        if found.problem is not None:
+            return answer
+        started = trio.current_time()
+        try:
+            entry = await self._compiler.compile(path, found.source)
+        except (ChangedError, OSError) as error:
+            raise RequestError("refused", f"{path} can't be compiled: {error}") from error
+        answer.times = PluginTimes(compile_ms=_since(started))
+        answer.error, answer.language, answer.imports = entry.refused, entry.language, entry.imports
+        if entry.refused is not None or entry.contract is None:
+            return answer
+        answer.contract = str(entry.contract)
+        config = self._config.current
+        name = path.name.removesuffix(SUFFIX)
+        load, problems = self._reconciler.load_for(name, config.plugin(name), config.settings, entry, trial=True)
+        try:
+            await self._try(load, request, answer)
+        except (PluginFault, ArtefactError) as error:
+            answer.error = "; ".join([str(error), *problems])
+        finally:
+            answer.denied = self._journal.denials(load.plugin)
+            answer.log = self._journal.lines(load.plugin)
+            self._journal.forget(load.plugin)
+        return answer
+
+    async def _try(self, load: Load, request: Check, answer: CheckAnswer) -> None:
+        started = trio.current_time()
+        answer.trigger = await ask_trigger(self._pool, load)
+        answer.times.load_ms = _since(started)
+        answer.accepted = True
+        if request.input is not None:
+            handled = await self._pool.call(load, Handle(load.slot, request.input))
+            assert isinstance(handled, Handled)  # noqa: S101 - what a worker says to a Handle
+            answer.items = [Item("", "", *row) for row in handled.items]
+            answer.error = handled.cut
+
+
+def _since(started: float) -> float:
+    return round((trio.current_time() - started) * 1000, 1)

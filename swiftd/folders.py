@@ -1,0 +1,120 @@
+"""The plugin folders: which files should be plugins, and which content each has.
+
+A file's identity is the hash of its content. What a file system says of a file (`stat`) only saves hashing it again,
+and is not believed while the file is so young that it could change without a trace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swiftd.catalog import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SUFFIX = ".wasm"
+LARGEST_FILE = 100 * 1024 * 1024
+"""Bytes of a .wasm file. The largest useful ones carry a Python of 18 MB and its libraries."""
+YOUNG = 2.0
+"""Seconds. Some file systems keep time no better than that."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file that should be a plugin."""
+
+    path: Path
+    bundled: bool
+    size: int = 0
+    source: str = ""
+    """SHA-256 of its content; empty where it can't be used."""
+    problem: str | None = None
+    """Why it can't be used."""
+
+
+Known = tuple[tuple[int, ...], Found]
+"""What a file was found to be, with what `stat` said of it then."""
+
+
+class Folders:
+    """Looks at the plugin folders, in the order in which they hide each other's files."""
+
+    def __init__(self, folders: Iterable[tuple[Path, bool]]) -> None:
+        self.folders = list(folders)
+        """Each with whether it is the one of the bundled plugins."""
+        self._known: dict[Path, Known] = {}
+
+    def scan(self) -> dict[str, Found]:
+        """What should be a plugin, by name. Blocks: for a thread."""
+        found: dict[str, Found] = {}
+        known: dict[Path, Known] = {}
+        for folder, bundled in self.folders:
+            for file in self._names(folder):
+                path = folder / file
+                name = printable(file.removesuffix(SUFFIX))
+                if name in found:
+                    continue
+                signature, found[name] = _look(path, bundled, self._known.get(path))
+                if signature is not None:
+                    known[path] = (signature, found[name])
+                if name != file.removesuffix(SUFFIX):
+                    problem = "its name has control characters or is no UTF-8: rename the file"
+                    found[name] = Found(path, bundled, problem=problem)
+        self._known = known
+        return found
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - names, of which most may be of no interest
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            _log.error("the plugin folder can't be read: %s", error)
+            return []
+        return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+
+
+def look(path: Path, bundled: bool = False, before: Known | None = None) -> Found:
+    """What is at `path`. Blocks; hashes the file unless `before` is what was found of it as it still is."""
+    return _look(path, bundled, before)[1]
+
+
+def _look(path: Path, bundled: bool, before: Known | None) -> tuple[tuple[int, ...] | None, Found]:
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor
+            status = os.fstat(number)
+            if (problem := _problem(status)) is not None:
+                return None, Found(path, bundled, status.st_size, problem=problem)
+            signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if before is not None and before[0] == signature and before[1].bundled == bundled:
+                return before
+            source = hashlib.file_digest(file, "sha256").hexdigest()
+            believed = signature if 0 <= status.st_ctime < time.time() - YOUNG else None
+            return believed, Found(path, bundled, status.st_size, source)
+    except OSError as error:
+        return None, Found(path, bundled, problem=f"the file can't be read: {(error.strerror or str(error)).lower()}")
+
+
+def _problem(status: os.stat_result) -> str | None:
+    """Why a file can't be a plugin, whatever its content."""
+    if not stat.S_ISREG(status.st_mode):
+        return f"expected a file, found {_kind(status.st_mode)}"
+    if status.st_size > LARGEST_FILE:
+        return f"{status.st_size / 1024**2:.0f} MiB is too large: at most {LARGEST_FILE // 1024**2} MiB"
+    return None if status.st_size else "expected a WebAssembly component, found an empty file"
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,106 @@
+"""From the grants in config.toml to what a sandbox process is told: paths expanded, checked and absolute.
+
+A grant that can't be given is left out and reported; the plugin runs without it. Two are refused on purpose. Writing
+where swiftd keeps its socket, configuration or cache would let a plugin change what other plugins may do, or run code
+of its own outside the sandbox. Reading them is refused as well when they are named; a grant to read a whole home
+folder includes the configuration, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import PlatformDirs
+
+from swiftd.sandbox.messages import Grants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from swiftd.config import GrantSettings
+
+HARMLESS_ENVIRONMENT = ("LANG", "TZ", "XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE")
+"""What every plugin sees of the environment, beside LC_*."""
+
+
+def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, list[str]]:
+    """What is given of what the settings say, and why the rest is not.
+
+    `protected` are swiftd's own folders.
+    """
+    problems: list[str] = []
+    own = [path.resolve() for path in protected]
+
+    def usable(kind: str, written: Iterable[str]) -> tuple[str, ...]:
+        given = []
+        for text in written:
+            try:
+                given.append(_folder(text, kind, own, problems))
+            except ValueError as error:
+                problems.append(f"grants.{kind}: {error}")
+        return tuple(given)
+
+    environment = {name for name in os.environ if name in HARMLESS_ENVIRONMENT or name.startswith("LC_")}
+    environment.update(settings.env)
+    grants = Grants(
+        read=usable("read", settings.read),
+        write=usable("write", settings.write),
+        env=tuple((name, os.environ[name]) for name in sorted(environment) if name in os.environ),
+        clock=settings.clock,
+    )
+    return grants, problems
+
+
+def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> str:
+    path = Path(_expanded(text))
+    if not path.is_absolute():
+        raise ValueError(f"{text!r} is not given: expected a path from the root, `~` or `$XDG_...`")
+    if not path.exists():
+        raise ValueError(f"{text!r} is not given: there is no {path}")
+    if not path.is_dir():
+        raise ValueError(f"{text!r} is not given: {path} is not a folder")
+    real = path.resolve()
+    for private in own:
+        if real == private or private in real.parents or (kind == "write" and real in private.parents):
+            raise ValueError(f"{text!r} is not given: it would hand over swiftd's own {private}")
+        if real in private.parents:
+            notes.append(f"grants.{kind}: {text!r} includes swiftd's own {private}")
+    return str(path)
+
+
+def _expanded(text: str) -> str:
+    """`text` with `~` and `$XDG_...` replaced, by what the desktop uses where they are not set.
+
+    Raises:
+        ValueError: there is no such variable.
+
+    """
+    if text == "~" or text.startswith("~/"):
+        return str(Path.home()) + text[1:]
+    if not (found := re.match(r"\$(XDG_\w+)|\$\{(XDG_\w+)\}", text)):
+        return text
+    name = found[1] or found[2]
+    value = os.environ.get(name) or _by_default(name)
+    if not value:
+        raise ValueError(f"{text!r} is not given: ${name} is not set")
+    return value + text[found.end() :]
+
+
+def _by_default(name: str) -> str:
+    dirs = PlatformDirs()
+    places = {
+        "XDG_CONFIG_HOME": dirs.user_config_dir,
+        "XDG_DATA_HOME": dirs.user_data_dir,
+        "XDG_CACHE_HOME": dirs.user_cache_dir,
+        "XDG_STATE_HOME": dirs.user_state_dir,
+        "XDG_DESKTOP_DIR": dirs.user_desktop_dir,
+        "XDG_DOCUMENTS_DIR": dirs.user_documents_dir,
+        "XDG_DOWNLOAD_DIR": dirs.user_downloads_dir,
+        "XDG_MUSIC_DIR": dirs.user_music_dir,
+        "XDG_PICTURES_DIR": dirs.user_pictures_dir,
+        "XDG_VIDEOS_DIR": dirs.user_videos_dir,
+    }
+    return places.get(name, "")

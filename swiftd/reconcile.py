@@ -1,0 +1,360 @@
+"""Brings the catalog to what is on disk: the plugin folders, the configuration, and what was switched off.
+
+It never acts on the news of one change, always on what is there when it looks: a missed, merged or reordered event
+does no harm, and every occasion (the start, a change on disk, SIGHUP, `reload`) runs the same pass. A pass does at
+once what needs no compiling, and puts all of that in service in one step. What must be compiled becomes a job, one a
+plugin, smallest first; the version before serves until the new one is loaded in every worker. A new state of the
+file ends the job for the old one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+
+from swiftd.catalog import Catalog, Plugin, Version
+from swiftd.compiler import ChangedError, Compiler, Entry
+from swiftd.errors import PluginFault
+from swiftd.grants import expand
+from swiftd.pool import ArtefactError, Pool
+from swiftd.sandbox.messages import Limits, Load, Trigger, Triggered
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+    from swiftd.config import Config, PluginSettings
+    from swiftd.folders import Folders, Found
+    from swiftd.switches import Switches
+
+PARALLEL_COMPILES = 2
+"""So that a plugin of a second need not wait for one of ten. Each may take gigabytes, so no more."""
+
+BATCH_LIMIT = 0.5
+"""Seconds that a pass waits for the triggers of what it loaded. A plugin that takes longer comes on its own."""
+
+_log = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """A content can't serve as a plugin, and why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a plugin should be: a content and its configuration."""
+
+    source: str
+    settings: PluginSettings
+    shared: dict[str, Any]
+    """The shared settings."""
+
+
+class _Batch:
+    """The versions of one pass that are put in service together."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, Version | None] = {}
+        self._expected = 0
+        self._open = True
+        self._done = trio.Event()
+
+    def expect(self) -> None:
+        """One more is on its way."""
+        self._expected += 1
+
+    def offer(self, name: str, version: Version) -> bool:
+        """Add a version. False: the batch is closed."""
+        if self._open:
+            self.versions[name] = version
+        return self._open
+
+    def done(self) -> None:
+        """One of the expected has come, or never will."""
+        self._expected -= 1
+        if not self._expected:
+            self._done.set()
+
+    async def complete(self) -> None:
+        """Wait for all that are expected."""
+        if self._expected:
+            await self._done.wait()
+
+    def close(self) -> dict[str, Version | None]:
+        """The versions; what comes later comes on its own."""
+        self._open = False
+        return self.versions
+
+
+class Reconciler:
+    """Runs passes when asked to, and the jobs they start."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        folders: Folders,
+        switches: Switches,
+        compiler: Compiler,
+        pool: Pool,
+        protected: Iterable[Path],
+    ) -> None:
+        self._catalog = catalog
+        self._folders = folders
+        self._switches = switches
+        self._compiler = compiler
+        self._pool = pool
+        self._protected = list(protected)
+        self._config: Config | None = None
+        self._slots = 0
+        self._wanted = trio.Event()
+        self._passes = 0
+        self._asked = 0
+        self._passed = trio.lowlevel.ParkingLot()
+        self._settled = trio.lowlevel.ParkingLot()
+        self._targets: dict[str, Target] = {}
+        self._jobs: dict[str, trio.CancelScope] = {}
+        self._queue: dict[str, int] = {}  # plugins that wait to be compiled, with their sizes
+        self._turn = trio.lowlevel.ParkingLot()
+        self._compiling = 0
+        self._nursery: trio.Nursery | None = None
+
+    def use(self, config: Config) -> None:
+        """From the next pass on, this configuration is in force."""
+        self._config = config
+        self.request()
+
+    def request(self) -> None:
+        """Ask for a pass. Asking again before it has begun changes nothing."""
+        self._asked = self._passes + 1
+        self._wanted.set()
+
+    def mend(self, name: str) -> None:
+        """A plugin's artefact is not what it was: compile it anew."""
+        if (target := self._targets.pop(name, None)) is not None:
+            self._compiler.forget(target.source)
+        self.request()
+
+    async def reload(self, names: Iterable[str]) -> None:
+        """Look at everything again, also at what was refused, and return when these plugins have settled."""
+        chosen = set(names)
+        for name in chosen:
+            plugin = self._catalog.plugins.get(name)
+            if plugin is not None and (plugin.error is not None or plugin.health.is_failing):
+                self._compiler.forget(plugin.source)
+                self._targets.pop(name, None)
+        await self.complete()
+        while chosen & self._jobs.keys():
+            await self._settled.park()
+
+    async def complete(self) -> None:
+        """Ask for a pass and return when it is done; its jobs may still be running."""
+        self.request()
+        number = self._asked
+        while self._passes < number:
+            await self._passed.park()
+
+    async def run(self) -> None:
+        """Run passes until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            while True:
+                await self._wanted.wait()
+                self._wanted = trio.Event()
+                number = self._asked
+                await self._pass()
+                self._passes = number
+                self._passed.unpark_all()
+
+    async def _pass(self) -> None:
+        catalog = self._catalog
+        found = await trio.to_thread.run_sync(self._folders.scan)
+        batch = _Batch()
+        gone = [name for name in catalog.plugins if name not in found]
+        for name in gone:
+            self._abandon(name)
+            batch.versions[name] = None
+        for name, file in sorted(found.items()):
+            plugin = catalog.plugins.setdefault(name, Plugin(name, file.path, file.bundled))
+            plugin.path, plugin.bundled, plugin.size, plugin.source = file.path, file.bundled, file.size, file.source
+            await self._consider(plugin, file, batch)
+        with trio.move_on_after(BATCH_LIMIT):
+            await batch.complete()
+        await self._commit(batch.close())
+        catalog.remove(gone)
+        catalog.scanned.set()
+
+    async def _consider(self, plugin: Plugin, file: Found, batch: _Batch) -> None:
+        """Do what one file asks for, if it is not done or under way already."""
+        assert self._config is not None  # noqa: S101 - `use` comes before `run`
+        settings = self._config.plugin(plugin.name)
+        if not settings.enabled or self._switches.is_off(plugin.name):
+            self._abandon(plugin.name)
+            batch.versions[plugin.name] = None
+            self._catalog.set_state(plugin, "disabled")
+            return
+        if file.problem is not None:
+            self._abandon(plugin.name)
+            self._refuse(plugin, file.problem)
+            return
+        target = Target(file.source, settings, self._config.settings)
+        if self._targets.get(plugin.name) == target:
+            return
+        self._abandon(plugin.name)
+        self._targets[plugin.name] = target
+        load: Load | None = None
+        if (entry := self._compiler.cached(file.source)) is not None:
+            try:
+                load = await self._load(plugin, target, entry)
+            except RefusedError as error:
+                self._refuse(plugin, str(error))
+                return
+            except ArtefactError:
+                self._compiler.forget(file.source)
+        elif plugin.serving is None:
+            self._catalog.set_state(plugin, "found")
+        scope = trio.CancelScope()
+        self._jobs[plugin.name] = scope
+        assert self._nursery is not None  # noqa: S101 - passes run inside it
+        if entry is not None and load is not None:
+            batch.expect()
+            self._nursery.start_soon(self._job, plugin, scope, self._finish, plugin, target, entry, load, batch)
+        else:
+            self._nursery.start_soon(self._job, plugin, scope, self._make, plugin, target)
+
+    def _abandon(self, name: str) -> None:
+        """What the plugin was to become it shall not any more."""
+        self._targets.pop(name, None)
+        if (scope := self._jobs.pop(name, None)) is not None:
+            scope.cancel()
+
+    def _refuse(self, plugin: Plugin, reason: str) -> None:
+        """The file's content can't serve; what served before goes on."""
+        self._catalog.set_state(plugin, "ready" if plugin.serving else "refused", reason)
+
+    # ---- one plugin's job ---------------------------------------------------------------------------------------
+
+    async def _job(
+        self, plugin: Plugin, scope: trio.CancelScope, work: Callable[..., Awaitable[None]], *arguments: object
+    ) -> None:
+        """Do the work for one plugin, until it is done or not wanted any more."""
+        with scope:
+            try:
+                await work(*arguments)
+            except RefusedError as error:
+                self._refuse(plugin, str(error))
+            except ChangedError:
+                self._targets.pop(plugin.name, None)
+                self.request()
+            except ArtefactError:
+                self._refuse(plugin, "its compiled form was lost: is the cache folder's disk full or failing?")
+        if self._jobs.get(plugin.name) is scope:
+            del self._jobs[plugin.name]
+            self._settled.unpark_all()
+
+    async def _make(self, plugin: Plugin, target: Target) -> None:
+        """Compile, load and put in service."""
+        self._queue[plugin.name] = plugin.size
+        try:
+            while self._compiling >= PARALLEL_COMPILES or min(self._queue, key=self._queue.__getitem__) != plugin.name:
+                await self._turn.park()
+        finally:
+            del self._queue[plugin.name]
+        self._compiling += 1
+        try:
+            self._turn.unpark_all()
+            if plugin.serving is None:
+                self._catalog.set_state(plugin, "compiling")
+            started = trio.current_time()
+            entry = await self._compiler.compile(plugin.path, target.source)
+        except OSError as error:
+            raise RefusedError(f"it can't be compiled: {(error.strerror or str(error)).lower()}") from error
+        finally:
+            self._compiling -= 1
+            self._turn.unpark_all()
+        plugin.times.compile_ms = round((trio.current_time() - started) * 1000, 1)
+        await self._finish(plugin, target, entry, await self._load(plugin, target, entry), None)
+
+    async def _load(self, plugin: Plugin, target: Target, entry: Entry) -> Load:
+        """Load a finished artefact into every worker. No code of the plugin's runs.
+
+        Raises:
+            RefusedError: the content was refused when it was compiled.
+            ArtefactError: the cache's file is not what it was.
+
+        """
+        if entry.refused is not None or entry.contract is None:
+            raise RefusedError(entry.refused or "it has no contract")
+        load, plugin.problems = self.load_for(plugin.name, target.settings, target.shared, entry)
+        for problem in plugin.problems:
+            _log.warning("%s: %s", plugin.name, problem)
+        started = trio.current_time()
+        await self._pool.add(load)
+        plugin.times.load_ms = round((trio.current_time() - started) * 1000, 1)
+        return load
+
+    async def _finish(self, plugin: Plugin, target: Target, entry: Entry, load: Load, batch: _Batch | None) -> None:
+        """Ask a loaded version for its trigger, and put it in service: with the others of its pass, if it is quick."""
+        trigger = target.settings.trigger
+        finished = False
+        try:
+            if trigger is None:
+                trigger = await ask_trigger(self._pool, load)
+            version = Version(target.source, target.settings, load, trigger, entry)
+            if batch is None or not batch.offer(plugin.name, version):
+                await self._commit({plugin.name: version})
+            finished = True
+        except PluginFault as fault:
+            raise RefusedError(f"get-trigger: {fault}") from fault
+        finally:
+            if batch is not None:
+                batch.done()
+            if not finished:
+                self._pool.disown(load.slot)
+
+    def load_for(
+        self, name: str, settings: PluginSettings, shared: dict[str, Any], entry: Entry, *, trial: bool = False
+    ) -> tuple[Load, list[str]]:
+        """What the workers are told of a version, and what of its configuration can't be given to it.
+
+        One that is only tried goes under a name of its own, to leave the log and the denials of the real one alone.
+        """
+        assert entry.contract is not None  # noqa: S101 - the entry is no refusal
+        grants, problems = expand(settings.grants, self._protected)
+        self._slots += 1
+        load = Load(
+            slot=self._slots,
+            plugin=f"check of {name}" if trial else name,
+            artefact=str(self._compiler.artefact(entry)),
+            digest=entry.digest,
+            contract=entry.contract,
+            limits=Limits(memory=int(settings.memory), deadline=float(settings.deadline), max_items=settings.max_items),
+            grants=grants,
+            settings=msgspec.json.encode({**shared, **settings.settings}).decode(),
+        )
+        return load, problems
+
+    async def _commit(self, serve: dict[str, Version | None]) -> None:
+        """Put versions in service, all at once, and have the workers forget those they replace."""
+        before = [self._catalog.plugins[name].serving for name in serve]
+        self._catalog.serve(serve)
+        for version in before:
+            if version is not None:
+                await self._pool.remove(version.load.slot)
+
+
+async def ask_trigger(pool: Pool, load: Load) -> str:
+    """A plugin's own trigger.
+
+    Raises:
+        PluginFault: it did not say, or what it said can't be typed.
+        ArtefactError: the cache's file is not what it was.
+
+    """
+    reply = await pool.call(load, Trigger(load.slot))
+    assert isinstance(reply, Triggered)  # noqa: S101 - what a worker says to a Trigger
+    if not all(c.isprintable() for c in reply.trigger):
+        raise PluginFault("contract", f"expected a trigger that can be typed, found {reply.trigger!r}")
+    return reply.trigger

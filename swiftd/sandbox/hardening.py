@@ -1,0 +1,70 @@
+"""What a sandbox process gives up before it touches anything a plugin's author wrote.
+
+The sandbox is wasmtime; this is for the day it has a hole. Everything here is what Linux lets an ordinary user do to
+himself, and can't be taken back. Where the kernel lacks a part, the rest still holds; `swiftctl stats` shows what is
+in force. Landlock and seccomp are spoken to by a few lines of ctypes each: their libraries for Python wrap C ones
+that a user would have to install, and the interfaces are the kernel's own, stable by its promise.
+
+There is no limit on the number of processes: the kernel counts a user's threads, all sessions together, and wasmtime
+needs threads of its own. The seccomp filter refuses new processes instead, and lets threads through.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+from typing import TYPE_CHECKING
+
+from swiftd.sandbox import landlock, seccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DESCRIPTORS = 256
+"""Open files at once. A plugin that lists folders has a few dozen."""
+FILE_SIZE = 512 * 1024 * 1024
+"""Bytes of a file that is written: an artefact, or whatever a plugin with a write grant writes."""
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+def detach(keep: Iterable[int]) -> None:
+    """Leave everything that was inherited: descriptors but for `keep` and stderr, the session, the terminal."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(nothing, standard)
+    kept = sorted({2, *keep})
+    low = 3
+    for descriptor in kept:
+        if descriptor >= low:
+            os.closerange(low, descriptor)
+            low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+    os.setsid()
+
+
+def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
+    """Give up what this process does not need. It may still read and write below these folders.
+
+    Returns the names of what is in force.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = []
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+        done.append("no-new-privileges")
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
+        done.append("not-dumpable")
+    for limit, value in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, DESCRIPTORS),
+        (resource.RLIMIT_FSIZE, FILE_SIZE),
+    ):
+        resource.setrlimit(limit, (value, value))
+    done.append("resource-limits")
+    if version := landlock.restrict(read, write):
+        done.append(f"landlock-{version}")
+    if seccomp.install():
+        done.append("seccomp")
+    return done

@@ -1,0 +1,52 @@
+"""Which plugins the user switched off by `disable`: remembered in the state folder, not in config.toml.
+
+config.toml is the user's own file, with his comments; a program that rewrites it loses something sooner or later.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+
+class Switches:
+    """The names that are switched off, and the file that remembers them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._off: set[str] = set()
+        try:
+            self._off = msgspec.json.decode(file.read_bytes(), type=set[str])
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s can't be read, so no plugin is switched off by it: %s", file, error)
+
+    def is_off(self, name: str) -> bool:
+        """Whether a plugin is switched off."""
+        return name in self._off
+
+    def set(self, name: str, *, on: bool) -> None:
+        """Switch a plugin, for this daemon and those to come.
+
+        Raises:
+            OSError: it can't be remembered; it is switched all the same.
+
+        """
+        if on:
+            self._off.discard(name)
+        else:
+            self._off.add(name)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=".new-", delete=False) as file:
+            file.write(msgspec.json.encode(sorted(self._off)))
+        os.replace(file.name, self._file)  # noqa: PTH105 - names
