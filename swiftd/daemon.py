@@ -74,8 +74,7 @@ async def run(places: Places) -> None:
         compiler = Compiler(cache, zygote)
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
-        protected = (places.socket.parent, places.config.parent, cache, places.state)
-        reconciler = Reconciler(catalog, Folders(places.plugins), switches, compiler, pool, protected)
+        reconciler = Reconciler(catalog, Folders(places.plugins), switches, compiler, pool, _own(places, cache))
         reconciler.use(config.current)
 
         def refresh() -> None:
@@ -108,6 +107,12 @@ async def run(places: Places) -> None:
                 notify.send("STOPPING=1")
                 server.hang_up()
                 nursery.cancel_scope.cancel()
+
+
+def _own(places: Places, cache: Path) -> list[Path]:
+    """What no grant may hand over. A configuration outside a folder of ours stands for itself alone."""
+    config = places.config.parent if places.config.parent.name == paths.APP else places.config
+    return [places.socket.parent, config, *(folder for folder, _ in places.plugins), cache, places.state]
 
 
 @contextmanager

@@ -185,7 +185,7 @@ class Pool:
                 reply: Triggered | Handled | Failed = await worker.child.ask(job, decode_reply)
                 finished = True
                 return reply
-            raise PluginFault("timeout", f"no answer within {load.limits.deadline * 1000:.0f} ms")
+            raise PluginFault("timeout", f"no answer within its deadline of {load.limits.deadline * 1000:.0f} ms")
         except ArtefactError:
             finished = True
             raise

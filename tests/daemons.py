@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,7 +29,11 @@ class WireClient:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(PATIENCE)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
         self._unpacker = msgpack.Unpacker(max_buffer_size=256 * 1024 * 1024)
         self._ids = 0
 
@@ -119,6 +125,7 @@ class Daemon:
             "--cache-dir", str(self.cache), "--log-level", "debug", *options,
         ]  # fmt: skip
         environment = os.environ | {"HOME": str(self.home), "PYTHONWARNINGS": "error"} | (env or {})
+        environment = {name: value for name, value in environment.items() if value is not None}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
         if wait:
@@ -216,3 +223,18 @@ def eventually(condition, patience=PATIENCE):
         assert time.monotonic() < until, "it did not come true in time"
         time.sleep(0.02)
     return result
+
+
+def component(name, trigger, command="", count=1):
+    """A plugin that answers with `count` times one item, as text: to have many that differ in no more than that.
+
+    What it is asked is written from 4096 on; the strings and the list lie clear of it.
+    """
+    strings = [(1024, trigger.encode()), (16 << 10, name.encode()), (24 << 10, command.encode())]
+    rows = 96 << 10
+    numbers = [number for at, text in strings[1:] for number in (at, len(text))] + [0, 0]
+    strings.append((rows, struct.pack("<6i", *numbers) * count))
+    plugin = (GUESTS / "ok.wat").read_text().replace('(memory (export "memory") 1)', '(memory (export "memory") 4)')
+    plugin = plugin.replace("(i32 64 3  16 1)", f"(i32 1024 {len(strings[0][1])}  {rows} {count})")
+    data = (f'(data (i32.const {at}) "' + re.sub("(..)", r"\\\1", text.hex()) + '")' for at, text in strings)
+    return plugin.replace('(data (i32.const 64) "ok:")', "".join(data))
