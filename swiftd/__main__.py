@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,13 +24,7 @@ EXIT_ALREADY_RUNNING = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon. Returns the exit status: 0 stopped, 1 can't start, 2 usage, 3 another one serves the socket."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=options.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change, and so do we
+    _start_log(options.log_level.upper())
     default = paths.defaults()
     places = daemon.Places(
         config=options.config or default.config,
@@ -48,6 +43,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _place(text: str) -> Path:
     return Path(text).expanduser().absolute()
+
+
+def _start_log(level: str) -> None:
+    """Write to stderr: with the time for a person, with syslog's level for the journal, which knows the time itself."""
+    handler = logging.StreamHandler(sys.stderr)
+    if _is_journal():
+        handler.setFormatter(_JournalFormatter("%(message)s"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change, and so do we
+
+
+def _is_journal() -> bool:
+    """Whether stderr is the journal's own socket (systemd.exec(5), JOURNAL_STREAM)."""
+    stream = os.environ.get("JOURNAL_STREAM", "")
+    status = os.fstat(sys.stderr.fileno())
+    return stream == f"{status.st_dev}:{status.st_ino}"
+
+
+class _JournalFormatter(logging.Formatter):
+    """Every line with syslog's number for its level before it (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        levels = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
+        prefix = f"<{levels.get(record.levelname, 6)}>"
+        return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
 def _parser() -> argparse.ArgumentParser:
