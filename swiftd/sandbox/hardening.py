@@ -21,8 +21,8 @@ from swiftd.sandbox import landlock, seccomp
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-DESCRIPTORS = 256
-"""Open files at once. A plugin that lists folders has a few dozen."""
+DESCRIPTORS = 4096
+"""Open files at once. Each plugin that is loaded keeps one open, and one that lists folders a few dozen more."""
 FILE_SIZE = 512 * 1024 * 1024
 """Bytes of a file that is written: an artefact, or whatever a plugin with a write grant writes."""
 
@@ -56,11 +56,13 @@ def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
         done.append("no-new-privileges")
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
         done.append("not-dumpable")
-    for limit, value in (
+    for limit, wanted in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, DESCRIPTORS),
         (resource.RLIMIT_FSIZE, FILE_SIZE),
     ):
+        hard = resource.getrlimit(limit)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(limit, (value, value))
     done.append("resource-limits")
     if version := landlock.restrict(read, write):
