@@ -131,8 +131,11 @@ class Catalog:
             receive.close()
 
     def set_state(self, plugin: Plugin, state: PluginState, error: str | None = None) -> None:
-        """Give a plugin a state, and tell who wants to know."""
-        if (plugin.state, plugin.error) == (state, error) and state != "ready":
+        """Give a plugin a state, and tell who wants to know.
+
+        Another version may be ready or refused as the one before was: those are always news.
+        """
+        if (plugin.state, plugin.error) == (state, error) and state not in ("ready", "refused"):
             return
         plugin.state, plugin.error = state, error
         if error is not None:

@@ -71,6 +71,7 @@ class Checker:
             answer.denied = self._journal.denials(load.plugin)
             answer.log = self._journal.lines(load.plugin)
             self._journal.forget(load.plugin)
+            await self._pool.remove(load.slot)
         return answer
 
     async def _try(self, load: Load, request: Check, answer: CheckAnswer) -> None:

@@ -28,7 +28,12 @@ Kind = Literal["w", "c"]
 
 
 class LostError(Exception):
-    """The process ended, or what it sent is not a message."""
+    """The process ended before it had said all of a message."""
+
+    def __init__(self, pid: int, *, said_something: bool = False) -> None:
+        super().__init__(f"process {pid} has ended")
+        self.said_something = said_something
+        """Whether there were bytes that are no message: a crashing child's last words."""
 
 
 class Child:
@@ -70,7 +75,7 @@ class Child:
                 except BlockingIOError:
                     await trio.lowlevel.wait_writable(self._socket)
         except (OSError, trio.ClosedResourceError) as error:
-            raise LostError(f"process {self.pid} has ended") from error
+            raise LostError(self.pid) from error
 
     async def answer(self, decode: Callable[[bytes], Any]) -> Any:
         """Wait for the next message.
@@ -88,9 +93,9 @@ class Child:
             except BlockingIOError:
                 continue
             except (OSError, trio.ClosedResourceError) as error:
-                raise LostError(f"process {self.pid} has ended") from error
+                raise LostError(self.pid, said_something=bool(buffer)) from error
             if not data:
-                raise LostError(f"process {self.pid} has ended")
+                raise LostError(self.pid, said_something=bool(buffer))
             buffer += data
             if len(buffer) >= HEADER.size:
                 needed = HEADER.size + HEADER.unpack_from(buffer)[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -22,8 +23,10 @@ import trio
 
 from swiftd.children import LostError
 from swiftd.sandbox.messages import Compiled, Contract, Refused, decode_report
+from swiftd.sweep import mark_used, sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from swiftd.children import Zygote
@@ -57,6 +60,7 @@ class Compiler:
     def __init__(self, cache: Path, zygote: Zygote) -> None:
         self._cache = cache
         self._zygote = zygote
+        self._under_way: dict[str, trio.Event] = {}
 
     def artefact(self, entry: Entry) -> Path:
         """Where an entry's artefact lies."""
@@ -69,8 +73,11 @@ class Compiler:
             if check.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
                 return None
             entry = msgspec.json.decode(body, type=Entry)
+            if msgspec.json.decode(body, type=_Named).key != self._path(source).stem:
+                return None
             if entry.refused is None and self.artefact(entry).stat().st_size != entry.size:
                 return None
+            mark_used(self._path(source), time.time())
         except (OSError, msgspec.MsgspecError):
             return None
         return entry
@@ -78,6 +85,11 @@ class Compiler:
     def forget(self, source: str) -> None:
         """Drop an entry whose artefact turned out not to be what it was."""
         _remove(self._path(source))
+
+    def sweep(self, sources: Collection[str]) -> None:
+        """Rid the cache of what none of these sources needs and nobody has used for long. Blocks: for a thread."""
+        sweep_unfinished(self._cache)
+        sweep(self._cache, {self._path(source).stem for source in sources}, time.time())
 
     async def compile(self, path: Path, source: str) -> Entry:
         """Compile the file at `path`, whose SHA-256 was `source`, and put the result, also a refusal, in the cache.
@@ -87,15 +99,22 @@ class Compiler:
             OSError: it can't be read, or the cache not be written.
 
         """
-        if entry := self.cached(source):  # another plugin, or another daemon, has the same content
+        while (under_way := self._under_way.get(source)) is not None:  # another plugin has the same content
+            await under_way.wait()
+        if entry := self.cached(source):
             return entry
-        entry = await self._compile(path, source)
-        await trio.to_thread.run_sync(self._write, source, entry)
+        self._under_way[source] = done = trio.Event()
+        try:
+            entry = await self._compile(path, source)
+            await trio.to_thread.run_sync(self._write, source, entry)
+        finally:
+            del self._under_way[source]
+            done.set()
         return entry
 
     async def _compile(self, path: Path, source: str) -> Entry:
         with ExitStack() as stack:
-            wasm = stack.enter_context(path.open("rb"))
+            wasm = stack.enter_context(open(path, "rb", opener=_without_waiting))  # noqa: ASYNC230 - opens only
             artefact = stack.enter_context(tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False))
             stack.callback(_remove, artefact.name)
             child = await self._zygote.fork("c", [wasm.fileno(), artefact.fileno()])
@@ -108,10 +127,12 @@ class Compiler:
                     if isinstance(report, Refused):
                         return Entry(refused=report.message)
                     return self._keep(report, artefact.name)
-            except LostError:
-                return Entry(
-                    refused="the compiler gave up on it: it takes more than a minute or 4 GiB, or makes it crash"
-                )
+            except LostError as error:
+                if not error.said_something:  # it does, when it is its own doing
+                    killed = "the compiler was killed, as when memory runs out: `swiftctl reload` tries again"
+                    raise ChildProcessError(killed) from error
+                refused = "the compiler gave up on it: it takes more than a minute or 4 GiB, or makes it crash"
+                return Entry(refused=refused)
             return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
 
     def _keep(self, report: Compiled, temporary: str) -> Entry:
@@ -122,25 +143,45 @@ class Compiler:
             language=report.language,
             imports=report.imports,
         )
-        os.replace(temporary, self.artefact(entry))  # noqa: PTH105
+        _put(temporary, self.artefact(entry))
         return entry
 
     def _write(self, source: str, entry: Entry) -> None:
-        body = msgspec.json.encode(entry)
+        body = msgspec.json.encode({"key": self._path(source).stem} | msgspec.to_builtins(entry))
         with tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False) as file:
             file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(file.name, self._path(source))  # noqa: PTH105 - names
+        _put(file.name, self._path(source))
 
     def _path(self, source: str) -> Path:
         key = hashlib.sha256(f"{source}\n{self._zygote.runtime_id}".encode()).hexdigest()
         return self._cache / f"{key}.json"
 
 
+class _Named(msgspec.Struct):
+    """What an entry says of itself: it is not enough that it lies in the right place."""
+
+    key: str
+
+
+def _put(temporary: str, place: Path) -> None:
+    """Let a finished file appear in its place, whatever is there."""
+    try:
+        os.replace(temporary, place)  # noqa: PTH105 - a name
+    except IsADirectoryError:  # nothing of ours; but the cache is
+        shutil.rmtree(place)
+        os.replace(temporary, place)  # noqa: PTH105 - a name
+
+
 def _remove(path: Path | str) -> None:
     with suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - a name
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; one that turned into a FIFO must not hold us up."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def sweep_unfinished(cache: Path, older_than: float = 3600) -> None:

@@ -159,32 +159,47 @@ def parse(text: str) -> Config:
         place = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)$", str(error))
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         raise ConfigError(f"line {line}: {re.sub(r' .at .*$', '', str(error))}") from error
+    except RecursionError as error:
+        raise ConfigError("line 1: the file is nested too deeply to be read") from error
     try:
         return msgspec.convert(raw, Config, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise _located(str(error), text) from error
+        raise _located(str(error), raw, text) from error
 
 
 def _decode(kind: type, value: object) -> object:
     return kind.parse(value) if issubclass(kind, Duration | Size) else value
 
 
-def _located(message: str, text: str) -> ConfigError:
+def _located(message: str, raw: dict[str, Any], text: str) -> ConfigError:
     """The message of msgspec, `... - at `$.plugins[...].deadline``, with the key's name and line."""
     what, _, place = message.partition(" - at ")
-    keys = re.findall(r"\.([\w-]+)", place.strip("`"))
+    path = place.strip("`").removeprefix("$")
+    keys = re.findall(r"\.([\w-]+)", path)
+    if path.startswith(".plugins[...]"):
+        keys.insert(1, _broken_plugin(raw["plugins"]))
     if unknown := re.search(r"unknown field `(.*?)`", what):
         keys.append(unknown[1])
         what = "there is no such setting"
     key = keys[-1] if keys else ""
-    line = _line_of(key, text)
-    return ConfigError(f"line {line}: `{key}`: {what[0].lower() + what[1:]}")
+    return ConfigError(f"line {_line_of(keys, text)}: `{key}`: {what[0].lower() + what[1:]}")
 
 
-def _line_of(key: str, text: str) -> int:
-    """The first line that sets `key`, alone, in a table's head, dotted or inline; 1 if none does."""
-    spelled = re.compile(rf"(?:^|[\s.{{,\[\"']){re.escape(key)}[\"']?\s*[=.\]]")
-    for number, line in enumerate(text.splitlines(), 1):
-        if key and spelled.search(line.partition("#")[0]):
-            return number
-    return 1
+def _broken_plugin(sections: dict[str, Any]) -> str:
+    """The name of the first section that is not valid: the path in a message leaves it out."""
+    for name, section in sections.items():
+        try:
+            msgspec.convert(section, PluginSettings, dec_hook=_decode)
+        except msgspec.ValidationError:
+            return name
+    return ""
+
+
+def _line_of(keys: list[str], text: str) -> int:
+    """The line that sets the last of these keys: each is looked for from where the one before it was found."""
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    at = 0
+    for key in keys:
+        spelled = re.compile(rf"(?:^|[\s.{{,\[\"']){re.escape(key)}[\"']?\s*[=.\]]")
+        at = next((number for number in range(at, len(lines)) if spelled.search(lines[number])), at)
+    return at + 1

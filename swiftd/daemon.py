@@ -115,10 +115,11 @@ def _own(places: Places, cache: Path) -> list[Path]:
 def _usable_cache(path: Path) -> Iterator[Path]:
     """The cache folder; a temporary one, for this daemon's life, where it can't be used."""
     try:
+        str(path).encode()
         paths.make_private(path)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except (OSError, paths.UnsafeFolderError) as error:
+    except (OSError, UnicodeEncodeError, paths.UnsafeFolderError) as error:
         _log.warning("the cache can't be used: %s; each start compiles every plugin anew", error)
         with tempfile.TemporaryDirectory(prefix="swiftd-cache-") as temporary:
             yield Path(temporary)

@@ -92,16 +92,19 @@ def look(path: Path, bundled: bool = False, before: Known | None = None) -> Foun
 def _look(path: Path, bundled: bool, before: Known | None) -> tuple[tuple[int, ...] | None, Found]:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
-        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor
+        try:
             status = os.fstat(number)
             if (problem := _problem(status)) is not None:
                 return None, Found(path, bundled, status.st_size, problem=problem)
             signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if before is not None and before[0] == signature and before[1].bundled == bundled:
                 return before
-            source = hashlib.file_digest(file, "sha256").hexdigest()
+            with open(number, "rb", closefd=False) as file:
+                source = hashlib.file_digest(file, "sha256").hexdigest()
             believed = signature if 0 <= status.st_ctime < time.time() - YOUNG else None
             return believed, Found(path, bundled, status.st_size, source)
+        finally:
+            os.close(number)
     except OSError as error:
         return None, Found(path, bundled, problem=f"the file can't be read: {(error.strerror or str(error)).lower()}")
 

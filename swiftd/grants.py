@@ -48,16 +48,26 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     grants = Grants(
         read=usable("read", settings.read),
         write=usable("write", settings.write),
-        env=tuple((name, os.environ[name]) for name in sorted(environment) if name in os.environ),
+        env=tuple((name, os.environ[name]) for name in sorted(environment) if _is_text(os.environ.get(name))),
         clock=settings.clock,
     )
     return grants, problems
+
+
+def _is_text(value: str | None) -> bool:
+    """Whether it is there and is UTF-8: WASI knows no other strings."""
+    try:
+        return value is not None and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> str:
     path = Path(_expanded(text))
     if not path.is_absolute():
         raise ValueError(f"{text!r} is not given: expected a path from the root, `~` or `$XDG_...`")
+    if not _is_text(str(path)):
+        raise ValueError(f"{text!r} is not given: {str(path)!r} is no UTF-8")
     if not path.exists():
         raise ValueError(f"{text!r} is not given: there is no {path}")
     if not path.is_dir():

@@ -75,7 +75,8 @@ def _made(path: Path) -> Iterator[trio.SocketListener]:
 
     """
     try:
-        paths.make_private(path.parent)
+        if path.parent.name == paths.APP or not path.parent.exists():
+            paths.make_private(path.parent)  # a folder that the user chose is left as it is: the socket is private
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except (OSError, paths.UnsafeFolderError) as error:
         raise DaemonError(f"no socket can be made at {path}: {error}") from error

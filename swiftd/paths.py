@@ -74,15 +74,17 @@ def make_private(folder: Path) -> None:
     """Make `folder` (and its parents) so that nobody else can enter it.
 
     Raises:
-        UnsafeFolderError: it belongs to another user, or is not a folder.
+        UnsafeFolderError: it belongs to another user or to all, or is not a folder.
         OSError: it can't be made.
 
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat() if not folder.is_symlink() else folder.stat()
+    found = folder.stat()
     if not stat.S_ISDIR(found.st_mode):
         raise UnsafeFolderError(f"{folder} is not a folder: remove it, or choose another place")
     if found.st_uid != os.getuid():
         raise UnsafeFolderError(f"{folder} belongs to user {found.st_uid}, not to {os.getuid()}: choose another place")
+    if found.st_mode & stat.S_ISVTX:
+        raise UnsafeFolderError(f"{folder} is meant for all: choose a place inside it")
     if found.st_mode & 0o077:
         folder.chmod(0o700)

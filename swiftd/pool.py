@@ -4,8 +4,8 @@ A worker runs one call at a time. A call's deadline, its cancellation and its be
 of a trio cancel scope around it: a worker whose call did not finish is killed, and the task that kept it alive has
 the zygote fork another. Nothing has to cooperate, and the next query finds another worker meanwhile.
 
-A plugin never holds all the workers. A call that still waits after `GROW_AFTER` gets a worker more than there are
-configured, which goes again when nobody waits: several slow plugins can't starve the rest either.
+A plugin never holds more than half of the workers. A call that still waits after `GROW_AFTER` gets one more than there
+are configured, which goes again when nobody waits: several slow plugins can't starve the rest either.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Worker:
             raise ArtefactError(reply.message)
         else:
             self.kill()
-            raise LostError(f"worker {self.child.pid} does not answer")
+            raise LostError(self.child.pid)
 
     async def keep_only(self, slots: Collection[int]) -> None:
         """Forget all artefacts but these.
@@ -275,6 +275,7 @@ class Pool:
                         worker = await self._wait(plugin)
             finally:
                 self._waiting -= 1
+                self._shrink()
             if not worker:
                 raise PluginFault("busy", f"no sandbox process was free for {WAIT_LIMIT:.0f} s")
         self._held[plugin] += 1
@@ -286,7 +287,7 @@ class Pool:
         return worker
 
     def _next(self, plugin: str) -> Worker | None:
-        if self._idle and self._held[plugin] < max(1, self.count - 1):
+        if self._idle and self._held[plugin] < max(1, self.size // 2):
             return self._idle.pop()
         return None
 
@@ -297,11 +298,19 @@ class Pool:
         self._put(worker)
 
     def _put(self, worker: Worker) -> None:
-        if (worker.is_extra and not self._waiting) or worker.folders != self._folders:
+        if worker.folders != self._folders:
             worker.kill()
         if worker in self._workers and not worker.killed:
             self._idle.append(worker)
+        self._shrink()
         self._freed.unpark_all()
+
+    def _shrink(self) -> None:
+        """Let the extra workers go when nobody waits for any."""
+        if self._extra and not self._waiting:
+            for worker in [worker for worker in self._idle if worker.is_extra]:
+                self._idle.remove(worker)
+                worker.kill()
 
     def _grow(self) -> None:
         if self._extra < MOST_EXTRA and not self._idle and self._nursery is not None:
@@ -314,7 +323,7 @@ class Pool:
         with trio.move_on_after(LOAD_LIMIT):
             reply = await worker.child.ask(Harden([str(self._cache), *read], list(write)), decode_reply)
         if not isinstance(reply, Hardened):
-            raise LostError(f"worker {worker.child.pid} does not answer")
+            raise LostError(worker.child.pid)
         self.hardening = reply.measures
 
     async def _live_once(self) -> None:

@@ -140,7 +140,7 @@ class Envelope(msgspec.Struct):
     """What is read of a request that could not be understood, so that the error can name its id."""
 
     id: Id | None = None
-    op: str | None = None
+    op: object = None
 
 
 # ---- answers ----------------------------------------------------------------------------------------------------

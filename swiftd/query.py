@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,7 +17,7 @@ import trio
 from swiftd.errors import PluginFault, RequestError
 from swiftd.pool import ArtefactError
 from swiftd.protocol import Event, Item, PluginError, Results
-from swiftd.sandbox.messages import Handle, Handled
+from swiftd.sandbox.messages import Handle, Handled, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,10 +32,18 @@ if TYPE_CHECKING:
 
 FIRST_SCAN_LIMIT = 10.0
 """Seconds that a query waits for the first scan of the plugin folders. It takes 0.1."""
-LONGEST_WAIT = 300.0
-"""Seconds that a query may wait for plugins that are compiling, whatever it asks for."""
+LONGEST_WAIT_MS = 300_000
+"""How long a query may wait for plugins that are compiling, whatever it asks for."""
 REMEMBERED_ITEMS = 20_000
 """Items of past answers that `activate` can still find: minutes of typing, at some 10 MB."""
+REMEMBERED_LENGTH = 16 * 1024 * 1024
+"""Characters of their strings, all together."""
+LONGEST_KEY = 40
+LONGEST_DEADLINE_MS = 24 * 3600 * 1000
+
+
+def _length(items: list[Item]) -> int:
+    return sum(len(item.name) + len(item.exec) + len(item.keywords) for item in items)
 
 
 class Memory:
@@ -44,6 +53,7 @@ class Memory:
         self._mark = secrets.token_hex(3)  # a key of another daemon's is unknown here, not somebody else's item
         self._answers: OrderedDict[int, list[Item]] = OrderedDict()
         self._items = 0
+        self._length = 0
         self._count = 0
 
     def keep(self, plugin: str, rows: list[tuple[str, str, str]]) -> list[Item]:
@@ -55,8 +65,11 @@ class Memory:
         items = [Item(f"{prefix}{n}", plugin, *row) for n, row in enumerate(rows)]
         self._answers[self._count] = items
         self._items += len(items)
-        while self._items > REMEMBERED_ITEMS and len(self._answers) > 1:
-            self._items -= len(self._answers.popitem(last=False)[1])
+        self._length += _length(items)
+        while (self._items > REMEMBERED_ITEMS or self._length > REMEMBERED_LENGTH) and len(self._answers) > 1:
+            _, forgotten = self._answers.popitem(last=False)
+            self._items -= len(forgotten)
+            self._length -= _length(forgotten)
         return items
 
     def recall(self, key: str) -> Item:
@@ -68,11 +81,43 @@ class Memory:
         """
         mark, _, rest = key.partition(".")
         answer, _, index = rest.partition(".")
-        if mark == self._mark and answer.isdecimal() and index.isdecimal():
+        if mark == self._mark and len(key) <= LONGEST_KEY and answer.isdecimal() and index.isdecimal():
             items = self._answers.get(int(answer), [])
             if int(index) < len(items):
                 return items[int(index)]
         raise RequestError("unknown-key", "the answer this key belongs to is too old: ask again")
+
+
+@dataclass
+class Gathering:
+    """One query's answer while it comes together."""
+
+    query: Query
+    emit: Emit
+    results: Results
+    asked: set[str] = field(default_factory=set)
+    """The plugins that have been asked and have not answered yet."""
+    given: int = 0
+    """Items that were given, in whatever frame: the query's limit is for all of them together."""
+
+    def room(self) -> int | None:
+        """How many items may still be added; None if there is no limit."""
+        return None if self.query.limit is None else max(0, self.query.limit - self.given)
+
+    async def add(self, plugin: str, items: list[Item], errors: list[PluginError]) -> None:
+        """Add one plugin's part. In a stream it is sent at once, but for the last one's, which is the final frame."""
+        self.asked.discard(plugin)
+        self.given += len(items)
+        if self.query.stream and self.asked:
+            await self.emit(Results(id=self.query.id, items=items, errors=errors, status="partial", done=False))
+        else:
+            self.results.items += items
+            self.results.errors += errors
+
+    def give_up(self, reason: str) -> None:
+        """Do without those that have not answered."""
+        self.results.status = "partial"
+        self.results.errors += [PluginError(name, "timeout", reason) for name in sorted(self.asked)]
 
 
 class Queries:
@@ -96,20 +141,19 @@ class Queries:
         if not self._catalog.scanned.is_set():
             with trio.move_on_after(FIRST_SCAN_LIMIT):
                 await self._catalog.scanned.wait()
-        results = Results(id=query.id, items=[], errors=[], status="complete")
+        gathering = Gathering(query, emit, Results(id=query.id, items=[], errors=[], status="complete"))
         if query.deadline_ms is None:
-            await self._fill(results, query, emit)
-            return results
-        finished = False
-        with trio.move_on_after(query.deadline_ms / 1000):
-            await self._fill(results, query, emit)
-            finished = True
-        if not finished:
-            results.status = "partial"
-            results.errors.append(PluginError("", "timeout", f"not everything was there after {query.deadline_ms} ms"))
-        return results
+            await self._gather(gathering)
+        else:
+            with trio.move_on_after(min(query.deadline_ms, LONGEST_DEADLINE_MS) / 1000) as scope:
+                await self._gather(gathering)
+            if scope.cancelled_caught:
+                gathering.give_up(f"no answer within the query's deadline of {query.deadline_ms} ms")
+        return gathering.results
 
     def _check(self, query: Query) -> None:
+        if len(query.input.encode()) > Limits().input:
+            raise RequestError("input-too-long", f"input: {Limits().input} bytes at most")
         if query.deadline_ms is not None and query.deadline_ms < 0:
             raise RequestError("bad-request", "deadline_ms: expected 0 or more")
         if query.limit is not None and query.limit < 0:
@@ -118,68 +162,64 @@ class Queries:
             if name not in self._catalog.plugins and self._catalog.scanned.is_set():
                 raise RequestError("unknown-plugin", f"there is no plugin {name!r}")
 
-    async def _fill(self, results: Results, query: Query, emit: Emit) -> None:
-        """Put what the plugins say into `results` as it comes, so that a deadline finds what is there."""
+    async def _gather(self, gathering: Gathering) -> None:
+        """Put what the plugins say into the answer as it comes, so that a deadline finds what is there."""
+        query = gathering.query
         plugins = self._catalog.route(query.input, query.plugins)
-        if not plugins or (plugins[0].serving is not None and not plugins[0].serving.trigger):
-            plugins = await self._wait_for_pending(plugins, results, query, emit)
-        if len(plugins) == 1 and not query.stream:
-            await self._ask(plugins[0], query, results)
+        if not _are_claimants(plugins):
+            plugins = await self._wait_for_pending(plugins, gathering)
+        gathering.asked.update(plugin.name for plugin in plugins)
+        if len(plugins) == 1:  # nearly always: a nursery would cost a tenth of the whole query
+            await self._ask(plugins[0], gathering)
             return
         async with trio.open_nursery() as nursery:
             for plugin in plugins:
-                nursery.start_soon(self._ask_and_emit, plugin, query, results, emit)
+                nursery.start_soon(self._ask, plugin, gathering)
 
-    async def _wait_for_pending(
-        self, plugins: list[Plugin], results: Results, query: Query, emit: Emit
-    ) -> list[Plugin]:
+    async def _wait_for_pending(self, plugins: list[Plugin], gathering: Gathering) -> list[Plugin]:
         """No plugin claims the input, but one that is on its way may: wait for it as long as the query wants."""
+        query = gathering.query
         told: set[str] = set()
-        wait = min(max(query.wait_ms, 0) / 1000, LONGEST_WAIT)
+        wait = min(max(query.wait_ms, 0), LONGEST_WAIT_MS) / 1000
         with self._catalog.changes() as changes, trio.move_on_after(wait):
             while pending := self._catalog.pending(query.plugins):
                 for plugin in pending:
-                    if query.wait_ms > 0 and plugin.state == "compiling" and plugin.name not in told:
+                    if wait and plugin.state == "compiling" and plugin.name not in told:
                         told.add(plugin.name)
-                        await emit(Event(id=query.id, event="compiling", plugin=plugin.name, done=False))
+                        await gathering.emit(Event(id=query.id, event="compiling", plugin=plugin.name, done=False))
                 await changes.receive()
                 plugins = self._catalog.route(query.input, query.plugins)
-                if plugins and plugins[0].serving is not None and plugins[0].serving.trigger:
+                if _are_claimants(plugins):
                     return plugins
         for plugin in self._catalog.pending(query.plugins):
-            results.errors.append(PluginError(plugin.name, "compiling", "is being compiled: ask again in a moment"))
+            gathering.results.status = "partial"
+            error = PluginError(plugin.name, "compiling", "is being compiled: ask again in a moment")
+            gathering.results.errors.append(error)
         return plugins
 
-    async def _ask_and_emit(self, plugin: Plugin, query: Query, results: Results, emit: Emit) -> None:
-        part = Results(id=query.id, items=[], errors=[], status="complete")
-        await self._ask(plugin, query, part)
-        room = None if query.limit is None else max(0, query.limit - len(results.items))
-        part.items = part.items[:room]
-        results.errors += part.errors
-        results.items += part.items
-        if query.stream:
-            part.done = False
-            part.status = "partial"
-            await emit(part)
-
-    async def _ask(self, plugin: Plugin, query: Query, results: Results) -> None:
-        """Add one plugin's items, or its error, to `results`."""
+    async def _ask(self, plugin: Plugin, gathering: Gathering) -> None:
+        """Add one plugin's items, or its error, to the answer."""
         version = plugin.serving
-        if version is None:
+        if version is None:  # it was taken out of service a moment ago
+            gathering.asked.discard(plugin.name)
             return
+        query = gathering.query
         started = trio.current_time()
+        items: list[Item] = []
+        errors: list[PluginError] = []
         try:
             handled = await self._call(plugin, version, query.input)
         except PluginFault as fault:
             self._stats.failed(plugin.name, fault.code)
-            results.errors.append(PluginError(plugin.name, fault.code, str(fault)))
+            errors.append(PluginError(plugin.name, fault.code, str(fault)))
             if fault.code in ("timeout", "busy"):
-                results.status = "partial"
-            return
-        self._stats.answered(plugin.name, trio.current_time() - started)
-        results.items += self._memory.keep(plugin.name, handled.items[: query.limit])
-        if handled.cut is not None:
-            results.errors.append(PluginError(plugin.name, "too-large", handled.cut))
+                gathering.results.status = "partial"
+        else:
+            self._stats.answered(plugin.name, trio.current_time() - started)
+            items = self._memory.keep(plugin.name, handled.items[: gathering.room()])
+            if handled.cut is not None:
+                errors.append(PluginError(plugin.name, "too-large", handled.cut))
+        await gathering.add(plugin.name, items, errors)
 
     async def _call(self, plugin: Plugin, version: Version, text: str) -> Handled:
         """Run the plugin, unless it is not worth a try now.
@@ -191,9 +231,6 @@ class Queries:
         health = plugin.health
         if health.delay() > 0:
             raise PluginFault(health.code, health.describe())
-        limit = version.load.limits.input
-        if len(text.encode()) > limit:
-            raise PluginFault("too-large", f"the input is longer than {limit} bytes")
         try:
             reply = await self._pool.call(version.load, Handle(version.load.slot, text))
         except PluginFault as fault:
@@ -205,3 +242,9 @@ class Queries:
         health.answered()
         assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle
         return reply
+
+
+def _are_claimants(plugins: list[Plugin]) -> bool:
+    """Whether these plugins were found by a trigger of theirs, and not for want of any other."""
+    version = plugins[0].serving if plugins else None
+    return version is not None and version.trigger != ""

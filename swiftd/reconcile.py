@@ -18,7 +18,7 @@ import trio
 
 from swiftd.catalog import Catalog, Plugin, Version
 from swiftd.compiler import ChangedError, Compiler, Entry
-from swiftd.errors import PluginFault
+from swiftd.errors import DaemonError, PluginFault
 from swiftd.grants import expand
 from swiftd.pool import ArtefactError, Pool
 from swiftd.sandbox.messages import Limits, Load, Trigger, Triggered
@@ -37,6 +37,15 @@ PARALLEL_COMPILES = 2
 BATCH_LIMIT = 0.5
 """Seconds that a pass waits for the triggers of what it loaded. A plugin that takes longer comes on its own."""
 
+CHANGING_PAUSE = 0.25
+"""Seconds before another look at a file that changed while it was compiled: who writes it may not be done."""
+
+TRIGGER_TRIES = 5
+"""How often a plugin is asked for its trigger while all workers are busy. That is no fault of its own."""
+
+SWEEP_EVERY = 24 * 3600.0
+"""Seconds between two sweeps of the cache."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +61,17 @@ class Target:
     settings: PluginSettings
     shared: dict[str, Any]
     """The shared settings."""
+    problem: str | None
+    """Why there is no content to be had."""
+
+
+class _Job:
+    """What is under way for one plugin."""
+
+    def __init__(self, plugin: Plugin, target: Target) -> None:
+        self.plugin = plugin
+        self.target = target
+        self.scope = trio.CancelScope()
 
 
 class _Batch:
@@ -111,13 +131,14 @@ class Reconciler:
         self._config: Config | None = None
         self._slots = 0
         self._wanted = trio.Event()
-        self._passes = 0
+        self._begun = 0  # passes, counted from 1
+        self._done = 0
         self._asked = 0
-        self._passed = trio.lowlevel.ParkingLot()
-        self._settled = trio.lowlevel.ParkingLot()
+        self._settled = trio.lowlevel.ParkingLot()  # a pass or a job is done
         self._targets: dict[str, Target] = {}
-        self._jobs: dict[str, trio.CancelScope] = {}
-        self._queue: dict[str, int] = {}  # plugins that wait to be compiled, with their sizes
+        self._jobs: dict[str, _Job] = {}
+        self._queue: list[_Job] = []  # those that wait to be compiled
+        self._next_sweep = 0.0
         self._turn = trio.lowlevel.ParkingLot()
         self._compiling = 0
         self._nursery: trio.Nursery | None = None
@@ -128,12 +149,14 @@ class Reconciler:
         self.request()
 
     def request(self) -> None:
-        """Ask for a pass. Asking again before it has begun changes nothing."""
-        self._asked = self._passes + 1
+        """Ask for a pass. Asking again before it has begun changes nothing; one that has begun may have missed it."""
+        self._asked = self._begun + 1
         self._wanted.set()
 
     def mend(self, name: str) -> None:
-        """A plugin's artefact is not what it was: compile it anew."""
+        """A plugin's artefact is not what it was: compile it anew, unless that is under way."""
+        if name in self._jobs:
+            return
         if (target := self._targets.pop(name, None)) is not None:
             self._compiler.forget(target.source)
         self.request()
@@ -143,19 +166,22 @@ class Reconciler:
         chosen = set(names)
         for name in chosen:
             plugin = self._catalog.plugins.get(name)
-            if plugin is not None and (plugin.error is not None or plugin.health.is_failing):
+            if plugin is None:
+                continue
+            if plugin.error is not None:
                 self._compiler.forget(plugin.source)
+            if plugin.error is not None or plugin.problems or plugin.health.is_failing:
                 self._targets.pop(name, None)
         await self.complete()
-        while chosen & self._jobs.keys():
+        while chosen & self._jobs.keys() or self._done < self._asked:
             await self._settled.park()
 
     async def complete(self) -> None:
         """Ask for a pass and return when it is done; its jobs may still be running."""
         self.request()
         number = self._asked
-        while self._passes < number:
-            await self._passed.park()
+        while self._done < number:
+            await self._settled.park()
 
     async def run(self) -> None:
         """Run passes until cancelled."""
@@ -163,10 +189,13 @@ class Reconciler:
             while True:
                 await self._wanted.wait()
                 self._wanted = trio.Event()
-                number = self._asked
+                self._begun += 1
                 await self._pass()
-                self._passes = number
-                self._passed.unpark_all()
+                self._done = self._begun
+                self._settled.unpark_all()
+                if trio.current_time() >= self._next_sweep:
+                    self._next_sweep = trio.current_time() + SWEEP_EVERY
+                    self._nursery.start_soon(self._sweep)
 
     async def _pass(self) -> None:
         catalog = self._catalog
@@ -176,108 +205,140 @@ class Reconciler:
         for name in gone:
             self._abandon(name)
             batch.versions[name] = None
+        cached = []
         for name, file in sorted(found.items()):
             plugin = catalog.plugins.setdefault(name, Plugin(name, file.path, file.bundled))
             plugin.path, plugin.bundled, plugin.size, plugin.source = file.path, file.bundled, file.size, file.source
-            await self._consider(plugin, file, batch)
+            if known := self._consider(plugin, file, batch):
+                cached.append(known)
+        for job, entry in cached:
+            await self._take_from_cache(job, entry, batch)
         with trio.move_on_after(BATCH_LIMIT):
             await batch.complete()
         await self._commit(batch.close())
         catalog.remove(gone)
         catalog.scanned.set()
 
-    async def _consider(self, plugin: Plugin, file: Found, batch: _Batch) -> None:
-        """Do what one file asks for, if it is not done or under way already."""
+    def _consider(self, plugin: Plugin, file: Found, batch: _Batch) -> tuple[_Job, Entry] | None:
+        """Do what one file asks for, if it is not done or under way already; what is in the cache is to be loaded.
+
+        Nothing here waits: what must be compiled is in the queue, all of it, before the first is taken from there.
+        """
         assert self._config is not None  # noqa: S101 - `use` comes before `run`
+        assert self._nursery is not None  # noqa: S101 - passes run inside it
         settings = self._config.plugin(plugin.name)
         if not settings.enabled or self._switches.is_off(plugin.name):
             self._abandon(plugin.name)
-            batch.versions[plugin.name] = None
+            if plugin.serving is not None:
+                batch.versions[plugin.name] = None
             self._catalog.set_state(plugin, "disabled")
-            return
-        if file.problem is not None:
-            self._abandon(plugin.name)
-            self._refuse(plugin, file.problem)
-            return
-        target = Target(file.source, settings, self._config.settings)
+            return None
+        target = Target(file.source, settings, self._config.settings, file.problem)
         if self._targets.get(plugin.name) == target:
-            return
+            return None
         self._abandon(plugin.name)
         self._targets[plugin.name] = target
-        load: Load | None = None
+        if file.problem is not None:
+            self._refuse(plugin, file.problem)
+            return None
+        job = self._jobs[plugin.name] = _Job(plugin, target)
         if (entry := self._compiler.cached(file.source)) is not None:
-            try:
-                load = await self._load(plugin, target, entry)
-            except RefusedError as error:
-                self._refuse(plugin, str(error))
-                return
-            except ArtefactError:
-                self._compiler.forget(file.source)
-        elif plugin.serving is None:
+            return job, entry
+        if plugin.serving is None:
             self._catalog.set_state(plugin, "found")
-        scope = trio.CancelScope()
-        self._jobs[plugin.name] = scope
+        self._queue.append(job)
+        self._nursery.start_soon(self._run, job, self._make)
+        return None
+
+    async def _take_from_cache(self, job: _Job, entry: Entry, batch: _Batch) -> None:
+        """Load what needs no compiling. It is put in service with the pass, once it has said its trigger."""
         assert self._nursery is not None  # noqa: S101 - passes run inside it
-        if entry is not None and load is not None:
-            batch.expect()
-            self._nursery.start_soon(self._job, plugin, scope, self._finish, plugin, target, entry, load, batch)
+        try:
+            load = await self._load(job, entry)
+        except RefusedError as error:
+            self._refuse(job.plugin, str(error))
+            self._end(job)
+        except ArtefactError:
+            self._compiler.forget(job.target.source)
+            self._queue.append(job)
+            self._nursery.start_soon(self._run, job, self._make)
         else:
-            self._nursery.start_soon(self._job, plugin, scope, self._make, plugin, target)
+            batch.expect()
+            self._nursery.start_soon(self._run, job, self._finish_from_cache, entry, load, batch)
 
     def _abandon(self, name: str) -> None:
         """What the plugin was to become it shall not any more."""
         self._targets.pop(name, None)
-        if (scope := self._jobs.pop(name, None)) is not None:
-            scope.cancel()
+        if (job := self._jobs.get(name)) is not None:
+            job.scope.cancel()
+            self._end(job)
+
+    def _end(self, job: _Job) -> None:
+        """A job is done, or not wanted any more."""
+        if self._jobs.get(job.plugin.name) is job:
+            del self._jobs[job.plugin.name]
+        self._settled.unpark_all()
+
+    def _is_wanted(self, job: _Job) -> bool:
+        """Whether the plugin is still to become what the job makes of it."""
+        return self._targets.get(job.plugin.name) is job.target
 
     def _refuse(self, plugin: Plugin, reason: str) -> None:
         """The file's content can't serve; what served before goes on."""
         self._catalog.set_state(plugin, "ready" if plugin.serving else "refused", reason)
 
+    async def _sweep(self) -> None:
+        """Rid the cache of what no plugin has needed for long: none that is there, switched off or not, or serves."""
+        plugins = self._catalog.plugins.values()
+        sources = {plugin.source for plugin in plugins}
+        sources |= {plugin.serving.source for plugin in plugins if plugin.serving is not None}
+        await trio.to_thread.run_sync(self._compiler.sweep, sources)
+
     # ---- one plugin's job ---------------------------------------------------------------------------------------
 
-    async def _job(
-        self, plugin: Plugin, scope: trio.CancelScope, work: Callable[..., Awaitable[None]], *arguments: object
-    ) -> None:
+    async def _run(self, job: _Job, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Do the work for one plugin, until it is done or not wanted any more."""
-        with scope:
+        reason: str | None = None
+        with job.scope:
             try:
-                await work(*arguments)
-            except RefusedError as error:
-                self._refuse(plugin, str(error))
+                await work(job, *arguments)
             except ChangedError:
-                self._targets.pop(plugin.name, None)
-                self.request()
+                await trio.sleep(CHANGING_PAUSE)
+                if self._is_wanted(job):
+                    self._targets.pop(job.plugin.name)
+                    self.request()
             except ArtefactError:
-                self._refuse(plugin, "its compiled form was lost: is the cache folder's disk full or failing?")
-        if self._jobs.get(plugin.name) is scope:
-            del self._jobs[plugin.name]
-            self._settled.unpark_all()
+                reason = "its compiled form was lost: is the cache folder's disk full or failing?"
+            except (RefusedError, DaemonError) as error:
+                reason = str(error)
+        if reason is not None and self._is_wanted(job):
+            self._refuse(job.plugin, reason)
+        self._end(job)
 
-    async def _make(self, plugin: Plugin, target: Target) -> None:
+    async def _make(self, job: _Job) -> None:
         """Compile, load and put in service."""
-        self._queue[plugin.name] = plugin.size
+        plugin = job.plugin
         try:
-            while self._compiling >= PARALLEL_COMPILES or min(self._queue, key=self._queue.__getitem__) != plugin.name:
+            while self._compiling >= PARALLEL_COMPILES or min(self._queue, key=lambda j: j.plugin.size) is not job:
                 await self._turn.park()
         finally:
-            del self._queue[plugin.name]
+            self._queue.remove(job)
+            self._turn.unpark_all()
         self._compiling += 1
         try:
-            self._turn.unpark_all()
             if plugin.serving is None:
                 self._catalog.set_state(plugin, "compiling")
             started = trio.current_time()
-            entry = await self._compiler.compile(plugin.path, target.source)
+            entry = await self._compiler.compile(plugin.path, job.target.source)
         except OSError as error:
             raise RefusedError(f"it can't be compiled: {(error.strerror or str(error)).lower()}") from error
         finally:
             self._compiling -= 1
             self._turn.unpark_all()
         plugin.times.compile_ms = round((trio.current_time() - started) * 1000, 1)
-        await self._finish(plugin, target, entry, await self._load(plugin, target, entry), None)
+        await self._finish(job, entry, await self._load(job, entry), None)
 
-    async def _load(self, plugin: Plugin, target: Target, entry: Entry) -> Load:
+    async def _load(self, job: _Job, entry: Entry) -> Load:
         """Load a finished artefact into every worker. No code of the plugin's runs.
 
         Raises:
@@ -287,6 +348,7 @@ class Reconciler:
         """
         if entry.refused is not None or entry.contract is None:
             raise RefusedError(entry.refused or "it has no contract")
+        plugin, target = job.plugin, job.target
         load, plugin.problems = self.load_for(plugin.name, target.settings, target.shared, entry)
         for problem in plugin.problems:
             _log.warning("%s: %s", plugin.name, problem)
@@ -295,17 +357,29 @@ class Reconciler:
         plugin.times.load_ms = round((trio.current_time() - started) * 1000, 1)
         return load
 
-    async def _finish(self, plugin: Plugin, target: Target, entry: Entry, load: Load, batch: _Batch | None) -> None:
+    async def _finish_from_cache(self, job: _Job, entry: Entry, load: Load, batch: _Batch) -> None:
+        """The same for what was in the cache. It may turn out only now that it isn't what it was."""
+        try:
+            await self._finish(job, entry, load, batch)
+        except ArtefactError:
+            self._compiler.forget(job.target.source)
+            self._queue.append(job)
+            await self._make(job)
+
+    async def _finish(self, job: _Job, entry: Entry, load: Load, batch: _Batch | None) -> None:
         """Ask a loaded version for its trigger, and put it in service: with the others of its pass, if it is quick."""
+        target = job.target
         trigger = target.settings.trigger
         finished = False
         try:
             if trigger is None:
-                trigger = await ask_trigger(self._pool, load)
+                trigger = await self._ask_trigger(load)
+            if not self._is_wanted(job):  # a pass that began meanwhile can't always stop us in time
+                return
             version = Version(target.source, target.settings, load, trigger, entry)
-            if batch is None or not batch.offer(plugin.name, version):
-                await self._commit({plugin.name: version})
             finished = True
+            if batch is None or not batch.offer(job.plugin.name, version):
+                await self._commit({job.plugin.name: version})
         except PluginFault as fault:
             raise RefusedError(f"get-trigger: {fault}") from fault
         finally:
@@ -313,6 +387,15 @@ class Reconciler:
                 batch.done()
             if not finished:
                 self._pool.disown(load.slot)
+
+    async def _ask_trigger(self, load: Load) -> str:
+        for _ in range(TRIGGER_TRIES - 1):
+            try:
+                return await ask_trigger(self._pool, load)
+            except PluginFault as fault:
+                if fault.code != "busy":
+                    raise
+        return await ask_trigger(self._pool, load)
 
     def load_for(
         self, name: str, settings: PluginSettings, shared: dict[str, Any], entry: Entry, *, trial: bool = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -43,6 +44,8 @@ WRITE_LIMIT = 10.0
 """Seconds for a client to take one frame. A front end that is stopped in a debugger is gone after that."""
 MOST_REQUESTS = 64
 """Unfinished requests of one connection. A front end has one or two."""
+QUERIES_AT_ONCE = 8
+"""Queries of one connection that run at the same time, until their answers are written: each may hold megabytes."""
 MOST_SESSIONS = 256
 """Open connections. Far more than front ends; far fewer than descriptors."""
 
@@ -74,6 +77,8 @@ class Server:
         self._operations.stats.sessions = len(self._open)
         try:
             await Session(self._operations, stream).run()
+        except Exception:  # noqa: BLE001 - a bug costs one connection, and the log has it
+            _log.exception("a connection failed")
         finally:
             self._open.discard(stream)
             self._operations.stats.sessions = len(self._open)
@@ -90,6 +95,13 @@ def _same_user(connection: trio.socket.SocketType) -> bool:
     return int(_PEER.unpack(credentials)[1]) == os.getuid()
 
 
+def _has_hung_up(connection: trio.socket.SocketType) -> bool:
+    """Whether the client is gone, rather than done with sending."""
+    state = select.poll()
+    state.register(connection.fileno(), 0)
+    return any(event & select.POLLHUP for _, event in state.poll(0))
+
+
 class Session:
     """One connection."""
 
@@ -99,6 +111,7 @@ class Session:
         self._reader = FrameReader()
         self._writing = trio.Lock()
         self._end = trio.CancelScope()
+        self._at_once = trio.Semaphore(QUERIES_AT_ONCE)
         self._running: dict[Id, tuple[AnyRequest, trio.CancelScope]] = {}
         """The unfinished requests, and what ends each."""
 
@@ -117,6 +130,9 @@ class Session:
                 self._reader.feed(data)
                 while (frame := self._reader.next_frame()) is not None:
                     await self._accept(frame, nursery)
+            if _has_hung_up(self._stream.socket):
+                self._end.cancel()
+                return
             # It will not say when it has enough of what never ends by itself.
             self._end_running(Watch, Logs)
             if not self._reader.is_empty:
@@ -137,7 +153,7 @@ class Session:
         encoding = self._reader.encoding or Encoding.MSGPACK
         try:
             request: AnyRequest = encoding.decode_request(frame)
-        except (msgspec.ValidationError, RecursionError) as error:
+        except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
             await self._refuse(*_blame(encoding, frame, error))
             return
         except msgspec.DecodeError as error:
@@ -145,11 +161,12 @@ class Session:
         if request.id in self._running:
             await self._refuse(request.id, "duplicate-id", "a request with this id is not finished yet")
             return
-        if len(self._running) >= MOST_REQUESTS:
-            await self._refuse(request.id, "busy", f"{MOST_REQUESTS} requests of this connection are unfinished")
-            return
         if isinstance(request, Query) and request.supersede:
             self._end_running(Query)
+        unfinished = sum(not scope.cancel_called for _, scope in self._running.values())
+        if unfinished >= MOST_REQUESTS and not isinstance(request, Cancel):
+            await self._refuse(request.id, "busy", f"{MOST_REQUESTS} requests of this connection are unfinished")
+            return
         scope = trio.CancelScope()
         self._running[request.id] = (request, scope)
         nursery.start_soon(self._serve, request, scope)
@@ -157,8 +174,12 @@ class Session:
     async def _serve(self, request: AnyRequest, scope: trio.CancelScope) -> None:
         """Answer one request with exactly one final frame."""
         last: Answer | None = None
+        held = False
         with scope:
             try:
+                if isinstance(request, Query):
+                    await self._hold(self._at_once)
+                    held = True
                 if isinstance(request, Cancel):
                     last = self._cancel(request)
                 else:
@@ -176,12 +197,22 @@ class Session:
             )
         del self._running[request.id]
         await self._write(last)
+        if held:
+            self._at_once.release()
 
     def _cancel(self, request: Cancel) -> Answer:
         if request.target not in self._running or request.target == request.id:
             raise RequestError("unknown-target", f"no unfinished request has the id {request.target!r}")
         self._running[request.target][1].cancel()
         return Ok(id=request.id)
+
+    @staticmethod
+    async def _hold(semaphore: trio.Semaphore) -> None:
+        """Take one of what there is, without a pass through the scheduler where nobody waits."""
+        try:
+            semaphore.acquire_nowait()
+        except trio.WouldBlock:
+            await semaphore.acquire()
 
     async def _refuse(self, request: Id | None, code: ErrorCode, message: str) -> None:
         await self._write(Error(id=request, code=code, message=message))
@@ -216,7 +247,7 @@ def _blame(encoding: Encoding, frame: bytes, error: Exception) -> tuple[Id | Non
     """For a request that was not understood: its id where that can be read, and what is wrong."""
     try:
         envelope = encoding.decode_envelope(frame)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None, "bad-request", str(error)
     if envelope.op is None:
         return envelope.id, "bad-request", "the request has no `op`"

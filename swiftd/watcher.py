@@ -1,21 +1,27 @@
 """Notices changes of the plugin folders and of config.toml.
 
-All it says is that something may have changed; reconcile.py looks at what it is now. A folder that isn't there yet,
-or is removed, replaced or turned into a link, is noticed through its nearest parent that exists: what is watched is
-computed anew after every change.
+All it says is that something may have changed; reconcile.py looks at what it is now. A folder that isn't there yet is
+noticed through its nearest parent that exists, a link through the folder it is in as well as through what it leads
+to, at every step of the way and also for a single plugin. What is watched is computed anew after every change, and
+the watches are made anew when a watched folder itself was touched: its name may be another folder's by now.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from watchfiles import awatch
+from watchfiles import Change, awatch
+
+from swiftd.folders import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
 STEP = 250
 """Milliseconds. A burst of changes ends when nothing happens for so long; also how often the idle watcher wakes."""
@@ -23,6 +29,9 @@ BURST = 1000
 """Milliseconds after which a burst is reported though it goes on: a file that is copied for seconds."""
 POLL = 2000
 """Milliseconds between two looks where the kernel has no watch left to give."""
+
+MOST_LINKS = 40
+"""Links that a path may lead through: what Linux allows."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +41,7 @@ async def watch(places: Iterable[Path], changed: Callable[[], None]) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_set_at_the_end, stop)
-        await _watch(list(places), changed, stop)
+        await _watch(list(places), changed, stop, nursery)
 
 
 async def _set_at_the_end(stop: trio.Event) -> None:
@@ -43,50 +52,105 @@ async def _set_at_the_end(stop: trio.Event) -> None:
         stop.set()
 
 
-async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Event) -> None:
+async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Event, nursery: trio.Nursery) -> None:
     polling = False
     while True:
         watched = to_watch(places)
-        changed()  # what happened between two watches
+        nursery.start_soon(_say, changed)  # what happened between two watches: these are there when it runs
+        news = awatch(
+            *sorted(watched.folders),
+            watch_filter=watched.concerns,
+            step=STEP,
+            debounce=BURST,
+            stop_event=stop,
+            recursive=False,
+            force_polling=polling,
+            poll_delay_ms=POLL,
+        )
         try:
-            async for _changes in awatch(
-                *watched,
-                watch_filter=None,
-                step=STEP,
-                debounce=BURST,
-                stop_event=stop,
-                recursive=False,
-                force_polling=polling,
-                poll_delay_ms=POLL,
-            ):
-                changed()
-                if to_watch(places) != watched:
-                    break
-        except OSError as error:
-            if isinstance(error, FileNotFoundError):  # one of them went away just now
-                await trio.sleep(STEP / 1000)
-            elif polling:
+            async with aclosing(news):
+                async for changes in news:
+                    changed()
+                    if any(Path(path) in watched.folders for _, path in changes) or to_watch(places) != watched:
+                        break
+        except FileNotFoundError:  # one of them went away just now
+            await trio.sleep(STEP / 1000)
+        except (OSError, RuntimeError) as error:  # the latter is what watchfiles makes of trouble later on
+            if polling:
                 _log.error("changes can't be noticed: %s; `swiftctl reload` still works", error)
                 return
-            else:
-                _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL / 1000)
-                polling = True
+            _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL / 1000)
+            polling = True
 
 
-def to_watch(places: Iterable[Path]) -> list[Path]:
-    """The folders whose entries decide what is at these places, as they are now, links followed.
+async def _say(changed: Callable[[], None]) -> None:
+    changed()
 
-    Of each place its nearest parent that exists, and itself if it is a folder; where a link leads there, both sides.
+
+@dataclass(frozen=True)
+class Watched:
+    """Where changes are looked for, and which of them matter."""
+
+    folders: frozenset[Path]
+    """Real paths."""
+    contents: frozenset[Path]
+    """Those of them in which everything matters: the plugin folders."""
+    entries: frozenset[Path]
+    """What matters of the others."""
+
+    def concerns(self, _change: Change, path: str) -> bool:
+        """Whether a change matters."""
+        changed = Path(path)
+        return changed in self.entries or changed in self.folders or changed.parent in self.contents
+
+
+def to_watch(places: Iterable[Path]) -> Watched:
+    """What decides what is at these places, as they are now.
+
+    Of each place every link on the way, and its nearest parent that exists; of a folder what is in it, and where the
+    plugins lead that are links.
     """
-    found: set[Path] = set()
+    entries: set[Path] = set()
+    contents: set[Path] = set()
     for place in places:
-        if place.is_dir():
-            found.add(place.resolve())
-        parent = place.parent
-        while not parent.is_dir():
-            parent = parent.parent
-        found.add(parent.resolve())
-        if place.is_symlink():
-            target = place.readlink()
-            found.add((parent / target).parent.resolve() if (parent / target).parent.is_dir() else parent.resolve())
-    return sorted(found)
+        end = _follow(place, entries)
+        if end is not None and end.is_dir():
+            contents.add(end)
+            for name in _listing(end):
+                if name.endswith(SUFFIX) and (end / name).is_symlink():
+                    _follow(end / name, entries)
+    folders = {folder for folder in {*contents, *(entry.parent for entry in entries)} if os.access(folder, os.R_OK)}
+    return Watched(frozenset(folders), frozenset(contents), frozenset(entries))
+
+
+def _follow(place: Path, entries: set[Path]) -> Path | None:
+    """Where a path leads, None if nowhere. The names on which that depends are added to `entries`.
+
+    Of a path without links that is the last alone, or the first that is missing.
+    """
+    here, ahead, links = Path("/"), list(reversed(place.parts[1:])), 0
+    while ahead:
+        name = ahead.pop()
+        there = here.parent if name == ".." else here / name
+        if there.is_symlink():
+            entries.add(there)
+            links += 1
+            if links > MOST_LINKS:
+                return None
+            target = there.readlink()
+            if target.is_absolute():
+                here = Path("/")
+            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        elif ahead and there.is_dir():
+            here = there
+        else:
+            entries.add(there)
+            return there if there.exists() and not ahead else None
+    return here
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names
+    except OSError:
+        return []

@@ -7,9 +7,11 @@ descriptors it was handed.
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import os
 import resource
+import signal
 from typing import TYPE_CHECKING
 
 from wasmtime import WasmtimeError, wat2wasm
@@ -36,9 +38,13 @@ _COMPONENT = b"\0asm\x0d\x00\x01\x00"
 def serve(connection: socket.socket, source: int, artefact: int) -> None:
     """Compile what the descriptor `source` holds into the descriptor `artefact`, and report on `connection`."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT + 5))
     os.nice(NICENESS)
     harden((), ())
+    # A crash, and the limit on processor time, leave some words on the connection: without any, the daemon takes it
+    # that the process was killed from outside, and does not hold it against the plugin.
+    faulthandler.enable(connection.fileno(), all_threads=False)
+    faulthandler.register(signal.SIGXCPU, connection.fileno(), all_threads=False, chain=True)
     with open(source, "rb") as file:
         wasm = file.read()
     digest = hashlib.sha256(wasm).hexdigest()
