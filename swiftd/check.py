@@ -68,7 +68,7 @@ class Checker:
         except (PluginFault, ArtefactError) as error:
             answer.error = "; ".join([str(error), *problems])
         finally:
-            answer.denied = self._journal.denials(load.plugin)
+            answer.denied = self._journal.denials(load.plugin, name)
             answer.log = self._journal.lines(load.plugin)
             self._journal.forget(load.plugin)
             await self._pool.remove(load.slot)

@@ -25,6 +25,8 @@ LARGEST_FILE = 100 * 1024 * 1024
 """Bytes of a .wasm file. The largest useful ones carry a Python of 18 MB and its libraries."""
 YOUNG = 2.0
 """Seconds. Some file systems keep time no better than that."""
+LOOKS = 3
+"""How often a scan looks again because something changed meanwhile. The next change asks for another one anyway."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,10 @@ class Found:
     """Why it can't be used."""
 
 
-Known = tuple[tuple[int, ...], Found]
+Signature = tuple[int, ...]
+"""What `stat` says of a file's identity and changes."""
+
+Known = tuple[Signature, Found]
 """What a file was found to be, with what `stat` said of it then."""
 
 
@@ -53,9 +58,28 @@ class Folders:
         self.folders = list(folders)
         """Each with whether it is the one of the bundled plugins."""
         self._known: dict[Path, Known] = {}
+        self._unreadable: dict[Path, str] = {}
 
     def scan(self) -> dict[str, Found]:
-        """What should be a plugin, by name. Blocks: for a thread."""
+        """What should be a plugin, by name. Blocks: for a thread.
+
+        It is what was there at one moment, not half of what was there before a change and half of what after, unless
+        the changes never end.
+        """
+        before = self._signatures()
+        for _ in range(LOOKS):
+            found = self._look_at_all()
+            after = self._signatures()
+            if after == before:
+                break
+            before = after
+        return found
+
+    def _signatures(self) -> dict[Path, Signature | None]:
+        paths = (folder / file for folder, _ in self.folders for file in self._names(folder))
+        return {path: _signature_of(path) for path in paths}
+
+    def _look_at_all(self) -> dict[str, Found]:
         found: dict[str, Found] = {}
         known: dict[Path, Known] = {}
         for folder, bundled in self.folders:
@@ -77,10 +101,13 @@ class Folders:
         try:
             names = os.listdir(folder)  # noqa: PTH208 - names, of which most may be of no interest
         except FileNotFoundError:
-            return []
+            names = []
         except OSError as error:
-            _log.error("the plugin folder can't be read: %s", error)
+            if self._unreadable.get(folder) != str(error):
+                _log.error("the plugin folder can't be read: %s", error)
+            self._unreadable[folder] = str(error)
             return []
+        self._unreadable.pop(folder, None)
         return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
 
 
@@ -89,14 +116,14 @@ def look(path: Path, bundled: bool = False, before: Known | None = None) -> Foun
     return _look(path, bundled, before)[1]
 
 
-def _look(path: Path, bundled: bool, before: Known | None) -> tuple[tuple[int, ...] | None, Found]:
+def _look(path: Path, bundled: bool, before: Known | None) -> tuple[Signature | None, Found]:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
         try:
             status = os.fstat(number)
             if (problem := _problem(status)) is not None:
                 return None, Found(path, bundled, status.st_size, problem=problem)
-            signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            signature = _signature(status)
             if before is not None and before[0] == signature and before[1].bundled == bundled:
                 return before
             with open(number, "rb", closefd=False) as file:
@@ -107,6 +134,17 @@ def _look(path: Path, bundled: bool, before: Known | None) -> tuple[tuple[int, .
             os.close(number)
     except OSError as error:
         return None, Found(path, bundled, problem=f"the file can't be read: {(error.strerror or str(error)).lower()}")
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _signature_of(path: Path) -> Signature | None:
+    try:
+        return _signature(path.stat())
+    except OSError:
+        return None
 
 
 def _problem(status: os.stat_result) -> str | None:

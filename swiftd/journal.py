@@ -114,10 +114,14 @@ class Journal:
             return list(self._logs.get(plugin, ()))
         return sorted((line for log in self._logs.values() for line in log), key=lambda line: line.time)
 
-    def denials(self, plugin: str) -> list[Denial]:
-        """What a plugin tried and had not, how often, and what in config.toml would give it."""
+    def denials(self, plugin: str, section: str | None = None) -> list[Denial]:
+        """What a plugin tried and had not, how often, and what in its section of config.toml would give it."""
         return [
-            Denial(name, count, f"[plugins.{plugin}] grants = {{ {_GRANTS[name]} }}" if name in _GRANTS else None)
+            Denial(
+                name,
+                count,
+                f"[plugins.{section or plugin}] grants = {{ {_GRANTS[name]} }}" if name in _GRANTS else None,
+            )
             for name, count in sorted(self._denied.get(plugin, Counter()).items())
         ]
 

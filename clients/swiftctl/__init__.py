@@ -5,17 +5,17 @@ Exit status, of every command:
 | status | meaning |
 |---|---|
 | 0 | there is an answer |
-| 1 | the answer is empty |
+| 1 | the answer is empty, a menu was left without a choice, or `doctor` found something |
 | 2 | the command line is wrong |
 | 3 | no daemon: none listens and none could be started, or it went away before it had answered |
 | 4 | the daemon answered with an error, or with nothing but errors of plugins, or not in time |
-| 5 | this side failed: no clipboard, an output that can't be written |
+| 5 | this side failed: no clipboard, no menu, a command that can't be started, an output that can't be written |
 | 130 | interrupted |
 
-`swiftctl query` is started at every key of a front end, so its way from the first line to the last imports as little
-as it can: no trio, wasmtime, msgspec, and none of argparse, json, re, socket, subprocess, pathlib or typing either,
-each of which takes a quarter to a half of an interpreter's own start. What only other commands need is imported by
-them. `tests/swiftctl/test_startup.py` holds the line.
+`swiftctl query` and `swiftctl rofi` are started at every key of a front end, so their way from the first line to the
+last imports as little as it can: no trio, wasmtime, msgspec, and none of argparse, json, re, socket, subprocess,
+pathlib or typing either, each of which takes a quarter to a half of an interpreter's own start. What only other
+commands need is imported by them. `tests/swiftctl/test_startup.py` holds the line.
 """
 
 from __future__ import annotations
@@ -74,3 +74,19 @@ class Options:
     form: Form = "names"
     limit: int | None = None
     text: str = ""
+    """What to ask, copy or open, or an item's key."""
+    op: str = ""
+    """What the daemon is to do, where one module has several commands."""
+    path: str = ""
+    """A file to check."""
+    follow: bool = False
+    watch: bool = False
+    plain: bool = False
+    stdin: bool = False
+    """Queries come from standard input, a line each."""
+    from_rofi: bool = False
+    """rofi calls us, and `text` is what it says."""
+    live: bool = False
+    """rofi's results follow each key."""
+    tool: str | None = None
+    """The menu program, or the shell, that was named."""

@@ -1,12 +1,13 @@
 """From the command line to an exit status.
 
 There are two ways in. cli.py has the one full definition of all commands and options, and words all usage errors; it
-costs argparse. `plain_query` recognises nothing but the plain, well-formed `query` that front ends send at every key,
-and hands over everything else. A test holds the two together over many command lines.
+costs argparse. `plain_query` and `plain_rofi` recognise nothing but the plain, well-formed calls that front ends make
+at every key, and hand over everything else. A test holds the two together over many command lines.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 from swiftctl import STATUS_INTERRUPTED, STATUS_USAGE, DaemonError, Options, SwiftctlError
@@ -50,11 +51,47 @@ def plain_query(argv: list[str], options: Options) -> bool:
     return True
 
 
+def plain_rofi(argv: list[str], options: Options) -> bool:
+    """Fill `options` from `rofi [--live]`; False, and nothing filled, for any other command line."""
+    if argv[:1] != ["rofi"] or argv[1:] not in ([], ["--live"]):
+        return False
+    options.command, options.live = "rofi", len(argv) > 1
+    return True
+
+
+def rofi_call(argv: list[str]) -> tuple[list[str], str] | None:
+    """Take a command line of rofi's apart: our own words, and what the user typed or chose. None if rofi does not call.
+
+    rofi gives the text as the last argument, except at its start, so it is cut off before anything looks for options.
+    """
+    happened = os.environ.get("ROFI_RETV")
+    if happened is None or (sys.stdout and sys.stdout.isatty()):  # a terminal that was started from rofi
+        return None
+    if happened != "0" and _is_rofi(argv[:-1]):
+        return argv[:-1], os.fsencode(argv[-1]).decode(errors="replace")
+    return (argv, "") if _is_rofi(argv) else None
+
+
+def _is_rofi(words: list[str]) -> bool:
+    """Whether the command, after the options that may stand before it, is `rofi`."""
+    at = 0
+    while words[at : at + 1] and words[at].startswith("-"):
+        at += 2 if words[at] == "--socket" else 1
+    return words[at : at + 1] == ["rofi"]
+
+
 def _run(argv: list[str], options: Options) -> int:
     if plain_query(argv, options):
         from swiftctl import query  # noqa: PLC0415 - not for other commands
 
         return query.run(options)
+    if call := rofi_call(argv):
+        argv, options.text = call
+        options.from_rofi = True
+        if plain_rofi(argv, options):
+            from swiftctl import rofi  # noqa: PLC0415 - not for other commands
+
+            return rofi.run(options)
     from swiftctl import cli, show  # noqa: PLC0415 - costs argparse
 
     try:

@@ -22,8 +22,15 @@ STATUS_HELP = """\
 exit status:
   0  there is an answer           3  no daemon, and none could be started
   1  the answer is empty          4  the daemon answered with an error, or too late
-  2  the command line is wrong    5  the clipboard or the output failed
+  2  the command line is wrong    5  this side failed: the clipboard, a menu, the output
 """
+
+MENUS = ("dmenu", "bemenu", "wofi", "fuzzel", "tofi", "rofi", "walker")
+SHELLS = ("bash", "zsh", "fish")
+
+
+NO_ARGUMENT = ("rofi", "menu", "fzf")
+"""Commands whose text is an option's value, or comes from rofi."""
 
 TIMEOUT_MAX = 86_400.0
 """Seconds: a day. Longer is a slip of the finger."""
@@ -37,14 +44,28 @@ def parse(argv: list[str], options: Options) -> None:
 
     """
     parser = build()
+    given = options.text  # by rofi
     _, extra = parser.parse_known_args(argv, options)  # any object will do as a namespace
+    if options.command == "query" and not options.stdin and "text" not in vars(options):
+        parser.error("the following arguments are required: TEXT")
     if extra:
-        if options.text and not any(word.startswith("-") for word in extra):
+        if options.text != given and not any(word.startswith("-") for word in extra):
             parser.error("TEXT is one argument: put several words in quotes")
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
-    after = argv[argv.index("--") + 1 :] if "--" in argv else []
-    if options.text.startswith("-") and not after:  # argparse lets "-5" and "-a b" pass
+    if options.command == "query" and options.stdin:
+        _check_stdin(parser, options)
+    if options.command in NO_ARGUMENT or "--" in argv[:-1]:
+        return
+    if options.text.startswith("-"):  # argparse lets "-5" and "-a b" pass
         parser.error(f"TEXT that starts with `-` goes after `--`: -- {options.text}")
+
+
+def _check_stdin(parser: argparse.ArgumentParser, options: Options) -> None:
+    if "text" in vars(options):
+        parser.error("--stdin reads what to ask: there is no place for TEXT")
+    if options.form == "tsv":
+        parser.error("argument --tsv: not allowed with argument --stdin, which prints answers as received")
+    options.command = "stdin"
 
 
 def runner(options: Options) -> Callable[[Options], int]:
@@ -66,15 +87,18 @@ def build() -> argparse.ArgumentParser:
     _common(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    query = _command(commands, "query", "query", "print what the plugins answer to TEXT, a line for each item")
-    _text(query, "what to ask, trigger included, such as '=2+2*3'")
-    forms = query.add_mutually_exclusive_group()
-    _json(forms)
-    forms.add_argument(
-        "--tsv", dest="form", action="store_const", const="tsv", help="print the item's key, a tab, and its name"
+    _query(_command(commands, "query", "query", "print what the plugins answer to TEXT, a line for each item"))
+    _key(_command(commands, "run", "run", "start what an item of an earlier answer stands for"))
+    _key(_command(commands, "item", "item", "print the command that `run` would start"))
+
+    menu = _command(commands, "menu", "menu", "ask and choose in a menu, until an item is run")
+    menu.add_argument(
+        "tool", nargs="?", choices=MENUS, default=None, help="the menu program, if not the one found for this session"
     )
-    query.add_argument("--limit", type=_limit, metavar="N", help="print at most N items")
-    _timeout(query)
+    _first(menu)
+    _first(_command(commands, "fzf", "fzf", "ask and choose in a terminal: results follow each key"))
+    rofi = _command(commands, "rofi", "rofi", "start rofi, or answer it: rofi -modi 'swift:swiftctl rofi' -show swift")
+    rofi.add_argument("--live", action="store_true", help="let results follow each key (rofi 1.7.6 and later)")
 
     for name, purpose in (
         ("plugins", "list the plugins and how they fare"),
@@ -84,9 +108,72 @@ def build() -> argparse.ArgumentParser:
         command = _command(commands, name, name, purpose)
         _json(command)
         _timeout(command)
+        if name == "plugins":
+            command.add_argument("--watch", action="store_true", help="show it again after every change")
+    _administration(commands)
+    _command(commands, "doctor", "doctor", "check everything that front ends need, and say what to do")
 
     _text(_command(commands, "copy", "clipboard", "put TEXT on the clipboard"), "what to copy")
+    opener = _command(commands, "open", "opener", "open a file or an address with the desktop's program for it")
+    opener.add_argument("text", metavar="URI|PATH", help="what to open; after `--` it may start with `-`")
+    completion = _command(commands, "completion", "completion", "print the completions for a shell (needs shtab)")
+    completion.add_argument("tool", choices=SHELLS, help="the shell")
     return parser
+
+
+def _administration(commands: argparse._SubParsersAction[_Parser]) -> None:
+    logs = _command(commands, "logs", "logs", "print what plugins printed, and how they failed")
+    logs.add_argument("text", nargs="?", type=_utf8, metavar="PLUGIN", help="only this plugin's")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until interrupted")
+    _json(logs)
+    check = _command(commands, "check", "check", "try a file as if it were installed, without installing it")
+    check.add_argument("path", metavar="FILE.wasm", help="the file")
+    check.add_argument("--query", dest="text", type=_utf8, metavar="TEXT", help="what to ask it")
+    _json(check)
+    for name, purpose in (
+        ("reload", "look at the plugins and the configuration again, also at what was refused"),
+        ("enable", "switch a plugin on again"),
+        ("disable", "switch a plugin off, also for daemons to come"),
+    ):
+        switch = _command(commands, name, "switch", purpose)
+        switch.set_defaults(op=name)
+        switch.add_argument(
+            "text", nargs="?" if name == "reload" else None, type=_utf8, metavar="PLUGIN", help="the plugin's name"
+        )
+        _timeout(switch)
+    _timeout(logs)
+    _timeout(check)
+    _timeout(_command(commands, "stop", "stop", "end the daemon"))
+    service = _command(commands, "service", "service", "make swiftd a service of your systemd, started at need")
+    service.add_argument("tool", choices=("install", "uninstall", "status"), help="what to do")
+    service.add_argument("--plain", action="store_true", help="without what takes a user namespace")
+
+
+def _query(parser: argparse.ArgumentParser) -> None:
+    _text(parser, "what to ask, trigger included, such as '=2+2*3'", nargs="?")
+    forms = parser.add_mutually_exclusive_group()
+    _json(forms)
+    forms.add_argument(
+        "--tsv", dest="form", action="store_const", const="tsv", help="print the item's key, a tab, and its name"
+    )
+    parser.add_argument(
+        "--stdin",
+        action="store_true",
+        help="read what to ask from standard input, a line each, and print each answer as a line of JSON; "
+        "a line ends the query before it, if unfinished",
+    )
+    parser.add_argument("--limit", type=_limit, metavar="N", help="print at most N items")
+    _timeout(parser)
+
+
+def _key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", type=_utf8, metavar="KEY", help="the item's key, from `query --tsv` or `--json`")
+    _timeout(parser)
+
+
+def _first(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--query", dest="text", type=_utf8, metavar="TEXT", help="what to ask at first")
+    _timeout(parser)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,8 +219,8 @@ def _timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _text(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument("text", type=_utf8, metavar="TEXT", help=f"{purpose}; after `--` it may start with `-`")
+def _text(parser: argparse.ArgumentParser, purpose: str, **more: Any) -> None:
+    parser.add_argument("text", type=_utf8, metavar="TEXT", help=f"{purpose}; after `--` it may start with `-`", **more)
 
 
 def _utf8(argument: str) -> str:

@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from swiftctl import NoDaemonError, show
+from swiftctl import NoDaemonError, SwiftctlError, show
 from swiftctl.wire import Connection, unreachable
 
 TYPE_CHECKING = False
@@ -52,6 +52,8 @@ def start(path: str, options: Options, deadline: float) -> Connection:
 
     """
     chosen = bool(options.socket or os.environ.get("SWIFT_SOCKET"))
+    if not chosen and (connection := _through_systemd(path, deadline)) is not None:
+        return connection
     command = find() + (["--socket", path] if chosen else [])
     progress = show.Progress()
     progress.say("starting swiftd …")
@@ -68,6 +70,20 @@ def start(path: str, options: Options, deadline: float) -> Connection:
         progress.clear()
         if log:
             log.close()
+
+
+def _through_systemd(path: str, deadline: float) -> Connection | None:
+    """Have the user's systemd listen, where its units are installed; the first connection then starts the daemon."""
+    from swiftctl import service  # noqa: PLC0415 - it imports this module
+
+    if not (service.is_installed() and service.has_manager()):
+        return None
+    try:
+        service.systemctl("start", service.UNITS[0])
+    except SwiftctlError as error:
+        show.complain(f"{error}; starting swiftd without it")
+        return None
+    return _connect(path, deadline, OTHERS_START)
 
 
 def find() -> list[str]:

@@ -35,15 +35,15 @@ def json_line(line: str) -> bytes:
     return (line + "\n").encode(errors="replace")
 
 
-def write(data: bytes) -> None:
-    """Write to standard output, through to its end.
+def write(data: bytes) -> bool:
+    """Write to standard output, through to its end. False if nobody reads it, which is no failure.
 
     Raises:
-        SwiftctlError: it can't be written. A pipe that was closed is not that.
+        SwiftctlError: it can't be written.
 
     """
     if sys.stdout is None:  # closed before we started
-        return
+        return False
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -55,6 +55,8 @@ def write(data: bytes) -> None:
         os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
             raise SwiftctlError(f"cannot write the answer: {error.strerror}") from None
+        return False
+    return True
 
 
 def complain(message: str) -> None:

@@ -127,12 +127,9 @@ class Connection:
             NoDaemonError: the daemon hung up.
 
         """
-        self._send(encode({"id": 1, **request}))
+        self.send({"id": 1, **request})
         for line in self._lines():
-            try:
-                answer = decode(line)
-            except ValueError as error:
-                raise DaemonError(f"what came from {self.path} makes no sense ({error}): is it swiftd?") from None
+            answer = self.understand(line)
             if answer.get("id") not in (1, None):
                 continue
             if answer.get("type") == "error":
@@ -143,27 +140,56 @@ class Connection:
                 on_event(answer)
         raise NoDaemonError(f"the daemon at {self.path} hung up without an answer: its log says why")
 
-    def _send(self, frame: bytes) -> None:
+    def understand(self, line: str) -> Message:
+        """The message in a line that came.
+
+        Raises:
+            DaemonError: there is none.
+
+        """
+        try:
+            return decode(line)
+        except ValueError as error:
+            raise DaemonError(f"what came from {self.path} makes no sense ({error}): is it swiftd?") from None
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for those who wait for several things."""
+        return self._socket.fileno()
+
+    def send(self, request: Message) -> None:
+        """Send a request that has its id.
+
+        Raises:
+            DaemonError: it took too long.
+
+        """
         try:
             self._wait_at_most()
-            self._socket.sendall(frame)
+            self._socket.sendall(encode(request))
         except TimeoutError:
             raise DaemonError(LATE) from None
         except OSError:  # it hung up, but may have said why before
             pass
 
+    def receive(self) -> list[str] | None:
+        """Wait for bytes; the lines that are complete with them, or None if the daemon hung up.
+
+        Raises:
+            DaemonError: it took too long.
+
+        """
+        try:
+            self._wait_at_most()
+            data = self._socket.recv(CHUNK)
+        except TimeoutError:
+            raise DaemonError(LATE) from None
+        except OSError:
+            return None
+        return self.frames.feed(data) if data else None
+
     def _lines(self) -> Iterator[str]:
-        while True:
-            try:
-                self._wait_at_most()
-                data = self._socket.recv(CHUNK)
-            except TimeoutError:
-                raise DaemonError(LATE) from None
-            except OSError:
-                return
-            if not data:
-                return
-            yield from self.frames.feed(data)
+        while (lines := self.receive()) is not None:
+            yield from lines
 
     def close(self) -> None:
         """Hang up."""

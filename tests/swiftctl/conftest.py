@@ -24,6 +24,7 @@ class FakeDaemon:
     def __init__(self, path):
         self.path = str(path)
         self.pieces = [results()]
+        self.reply = None
         self.hang_up = True
         self.requests = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -35,6 +36,10 @@ class FakeDaemon:
 
     def says(self, *pieces, hang_up=True):
         self.pieces, self.hang_up = list(pieces), hang_up
+
+    def replies(self, reply):
+        """Give each request what `reply` makes of it, until that is None, which means to hang up."""
+        self.reply = reply
 
     def _serve(self):
         while True:
@@ -48,6 +53,11 @@ class FakeDaemon:
     def _answer(self, connection, requests):
         for request in requests:
             self.requests.append(json.loads(request))
+            if self.reply:
+                if (piece := self.reply(self.requests[-1])) is None:
+                    return
+                connection.sendall(piece)
+                continue
             for piece in self.pieces:
                 connection.sendall(piece)
             if not self.hang_up:
@@ -67,7 +77,7 @@ class FakeDaemon:
 def session(monkeypatch):
     """A folder with a short path, as runtime, state and home folder; nothing of the session around is seen."""
     folder = Path(tempfile.mkdtemp(prefix="swiftctl-"))
-    for name in ("SWIFT_SOCKET", "NO_COLOR", "WAYLAND_DISPLAY", "DISPLAY", "NOTIFY_SOCKET"):
+    for name in ("SWIFT_SOCKET", "NO_COLOR", "WAYLAND_DISPLAY", "DISPLAY", "NOTIFY_SOCKET", "ROFI_RETV", "ROFI_INFO"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -81,7 +91,7 @@ def session(monkeypatch):
 
 @pytest.fixture
 def daemon(session):
-    (session / "swift").mkdir()
+    (session / "swift").mkdir(mode=0o700, exist_ok=True)
     fake = FakeDaemon(session / "swift" / "swiftd.sock")
     yield fake
     fake.stop()

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from swiftctl import Options, cli
-from swiftctl.__main__ import main, plain_query
+from swiftctl.__main__ import main, plain_query, plain_rofi
 
 WORDS = (
     "query",
@@ -63,6 +63,37 @@ def test_what_front_ends_send_goes_the_plain_way(argv):
     assert plain_query(argv, Options())
 
 
+@pytest.mark.parametrize("argv", [["rofi"], ["rofi", "--live"], ["rofi", "--no-start"], ["rofi", "x"], ["rofi", "--l"]])
+def test_the_plain_way_of_rofi_understands_the_same_too(argv, capsys):
+    options = Options()
+    if plain_rofi(argv, options):
+        assert {"live": False} | understood(argv) == vars(options)
+    else:
+        assert vars(options) == {}
+        assert argv[1:] not in ([], ["--live"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["run", "k.1.2"], {"command": "run", "text": "k.1.2"}),
+        (["menu"], {"command": "menu", "tool": None}),
+        (["menu", "dmenu", "--query", "=1"], {"command": "menu", "tool": "dmenu", "text": "=1"}),
+        (["menu", "--query=-x"], {"command": "menu", "tool": None, "text": "-x"}),
+        (["fzf", "--query", ""], {"command": "fzf", "text": ""}),
+        (["query", "--stdin"], {"command": "stdin", "stdin": True}),
+        (
+            ["query", "--stdin", "--json", "--limit", "2"],
+            {"command": "stdin", "stdin": True, "form": "json", "limit": 2},
+        ),
+        (["open", "--", "-x"], {"command": "opener", "text": "-x"}),
+        (["completion", "zsh"], {"command": "completion", "tool": "zsh"}),
+    ],
+)
+def test_the_other_commands_are_understood(argv, expected):
+    assert understood(argv) == expected
+
+
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
@@ -103,6 +134,12 @@ def test_options_are_understood(argv, expected):
         (["copy", "\udcff"], "not UTF-8"),
         (["--socket", "", "query", "a"], "a path"),
         (["ping", "extra"], "unrecognized"),
+        (["run"], "KEY"),
+        (["run", "-1"], "goes after `--`"),
+        (["menu", "zenity"], "invalid choice"),
+        (["query", "--stdin", "a"], "no place for TEXT"),
+        (["query", "--stdin", "--tsv"], "not allowed with"),
+        (["completion", "tcsh"], "invalid choice"),
     ],
 )
 def test_a_wrong_command_line_is_told_what_is_wrong(argv, told, capsys):
@@ -122,7 +159,10 @@ def test_help_and_version_are_answers(argv, capsys):
     assert not captured.err
 
 
-@pytest.mark.parametrize("command", ["query", "plugins", "stats", "ping", "clipboard"])
+MODULES = "query stdin run item menu fzf rofi plugins stats ping doctor clipboard opener completion"
+
+
+@pytest.mark.parametrize("command", MODULES.split())
 def test_every_command_has_a_module(command):
     options = Options()
     options.command = command

@@ -112,13 +112,14 @@ def test_a_socket_that_cannot_be_is_told(session, capsys, name):
 
 def test_plugins_are_a_table(daemon, capsys):
     ready = {"name": "echo", "trigger": ">", "state": "ready", "size": 2500, "times": {"load_ms": 0.31}, "error": None}
+    ready |= {"language": "Rust"}
     broken = {"name": "x", "trigger": None, "state": "refused", "size": 0, "times": {}, "error": "no\nrunner"}
     daemon.says(line(type="plugins", id=1, done=True, plugins=[ready, broken]))
     assert main(["plugins"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "NAME  TRIGGER  STATE    SIZE    LOAD     ERROR",
-        "echo  >        ready    2.5 KB  0.31 ms  -",
-        "x     -        refused  0 B     -        no runner",
+        "NAME  TRIGGER  STATE    LANGUAGE  SIZE    LOAD     ERROR",
+        "echo  >        ready    Rust      2.5 KB  0.31 ms  -",
+        "x     -        refused  -         0 B     -        no runner",
     ]
 
 

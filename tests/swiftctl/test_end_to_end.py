@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from daemons import is_alive
 
 
 class Session:
@@ -47,9 +49,14 @@ class Session:
         if pid := self.pid():
             os.kill(pid, how)
             give_up = time.monotonic() + 5
-            while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            while self.listens() or is_alive(pid):
                 assert time.monotonic() < give_up, self.log.read_text()
                 time.sleep(0.01)
+
+    def listens(self):
+        """Whether a connection is accepted: a killed process does so until the last of its threads is gone."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""`swiftctl query` starts fast: what it must not import on its way."""
+"""`swiftctl query` and `swiftctl rofi` start fast: what they must not import on their way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from swiftctl_answers import item, results
+from swiftctl_answers import item, line, results
 
 PROGRAM = """
 import sys
@@ -16,29 +16,34 @@ assert main(sys.argv[1:]) == 0
 sys.stderr.write(" ".join(sorted(set(sys.modules) - before)))
 """
 
+BARE = {"os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"}
+PLUGINS = line(type="plugins", id=1, done=True, plugins=[])
 ALLOWED = {"__future__", "_socket", "_json", "time", "swiftctl"}
 
 
-@pytest.mark.parametrize("form", [[], ["--json"], ["--tsv"]])
-def test_a_query_imports_only_what_it_needs(daemon, form):
-    daemon.says(results(item("é\x1b\n")))
+def imported(*words):
+    """The packages that a command imports."""
+    program = f"import sys; sys.path[:0] = {sys.path!r}; {PROGRAM}".replace("; \n", "\n")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            f"import sys; sys.path[:0] = {sys.path!r}; {PROGRAM}".replace("; \n", "\n"),
-            "query",
-            *form,
-            ">a",
-        ],
+        [sys.executable, "-I", "-S", "-c", program, *words],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-    imported = {name.split(".")[0] for name in done.stderr.split()}
     # The interpreter's own start without site is barer than usual: these come with it anyway.
-    imported -= {"os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"}
-    assert imported <= ALLOWED
+    return {name.split(".")[0] for name in done.stderr.split()} - BARE
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--tsv"]])
+def test_a_query_imports_only_what_it_needs(daemon, form):
+    daemon.says(results(item("é\x1b\n")))
+    assert imported("query", *form, ">a") <= ALLOWED
+
+
+@pytest.mark.parametrize("words", [["rofi"], ["rofi", "--live"]])
+@pytest.mark.parametrize(("retv", "text"), [("0", []), ("2", ["--help"])])
+def test_an_answer_to_rofi_does_so_too(daemon, monkeypatch, words, retv, text):
+    monkeypatch.setenv("ROFI_RETV", retv)
+    daemon.replies(lambda request: results(item("a")) if request["op"] == "query" else PLUGINS)
+    assert imported(*words, *text) <= ALLOWED

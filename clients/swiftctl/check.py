@@ -1,0 +1,56 @@
+"""`swiftctl check FILE.wasm`: would it be a plugin? Tried by the daemon, exactly as if it were installed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from swiftctl import STATUS_ANSWER, STATUS_DAEMON_ERROR, show
+from swiftctl.logs import in_words
+from swiftctl.wire import connect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from swiftctl import Options
+    from swiftctl.jsonlines import Message
+
+
+def run(options: Options) -> int:
+    """Have it tried, and print what came of it."""
+    request: Message = {"op": "check", "path": str(Path(options.path).absolute())}
+    if options.text:
+        request["input"] = options.text
+    connection = connect(options, time.monotonic() + options.timeout)
+    try:
+        line, answer = connection.ask(request)
+    finally:
+        connection.close()
+    if options.form == "json":
+        show.write(show.json_line(line))
+    else:
+        show.write("".join(f"{line}\n" for line in _report(options, answer)).encode(errors="replace"))
+    return STATUS_ANSWER if answer["accepted"] and not answer["error"] else STATUS_DAEMON_ERROR
+
+
+def _report(options: Options, answer: Message) -> list[str]:
+    verdict = show.colour("a plugin", "green") if answer["accepted"] else show.colour("refused", "red")
+    facts = {
+        "file": f"{options.path}, {show.size(answer['size'])}",
+        "verdict": verdict,
+        "error": show.harmless(answer["error"] or ""),
+        "contract": answer["contract"],
+        "language": answer["language"],
+        "trigger": repr(answer["trigger"]) if answer["trigger"] is not None else None,
+        "imports": ", ".join(map(show.harmless, answer["imports"])),
+        "compiled in": show.milliseconds(answer["times"]["compile_ms"]),
+        "loaded in": show.milliseconds(answer["times"]["load_ms"]),
+    }
+    lines = [f"{name:12} {value}" for name, value in facts.items() if value]
+    for denial in answer["denied"]:
+        grant = f"; to grant it: {denial['grant']}" if denial["grant"] else ", which no plugin gets"
+        lines.append(f"{'denied':12} {denial['capability']}{show.harmless(grant)}")
+    lines += [f"{'log':12} {in_words(entry)}" for entry in answer["log"]]
+    for item in answer["items"] or ():
+        command = f"  ({show.harmless(item['exec'])})" if item["exec"] else ""
+        lines.append(f"{'item':12} {show.harmless(item['name'])}{command}")
+    return lines

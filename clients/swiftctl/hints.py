@@ -1,0 +1,43 @@
+"""What can be asked: the plugins' triggers, each with an example."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from swiftctl.jsonlines import Message
+
+EXAMPLES = {"calc": "2+2*3", "echo": "hello"}
+"""For the bundled plugins, what can follow the trigger."""
+
+SHOWN = 12
+"""Lines, so that a menu keeps room for its rows."""
+
+
+def lines(plugins: list[Message]) -> list[str]:
+    """A line for each plugin that answers, and what is to be known of the others."""
+    ready = [plugin for plugin in plugins if plugin["state"] in ("ready", "failing") and plugin["trigger"] is not None]
+    text = [_line(plugin) for plugin in sorted(ready, key=_order)]
+    if len(text) > SHOWN:
+        text[SHOWN - 1 :] = [f"… and {len(text) - SHOWN + 1} more: `swiftctl plugins` lists them"]
+    for state, what in (("compiling", "still compiling"), ("refused", "refused (`swiftctl plugins` says why)")):
+        names = [plugin["name"] for plugin in plugins if plugin["state"] == state]
+        if names:
+            text.append(f"{what}: {', '.join(names)}")
+    return text or ["no plugins: put .wasm files into the folder `swift/plugins` of your configuration"]
+
+
+def triggers(plugins: list[Message]) -> str:
+    """The triggers alone, such as `= >`, for where there is little room."""
+    return " ".join(sorted({plugin["trigger"] for plugin in plugins if plugin["trigger"]}))
+
+
+def _line(plugin: Message) -> str:
+    trigger = plugin["trigger"]
+    if not trigger:
+        return f"{plugin['name']}: whatever no other plugin takes"
+    example = EXAMPLES.get(plugin["name"], "…") if plugin["bundled"] else "…"
+    return f"{plugin['name']}: {trigger}{example}"
+
+
+def _order(plugin: Message) -> tuple[bool, str]:
+    return not plugin["trigger"], plugin["name"]

@@ -1,0 +1,226 @@
+"""A desktop session of one test: a daemon, an X server, a terminal, and everything that is started in them.
+
+Nothing of the session around is seen, and nothing outlives the test: what is started here is ended here, by its own
+process number.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from daemons import eventually, wait_for_end
+from frontend_plugin import plugin
+
+PATIENCE = 20.0
+"""Seconds. Nothing here takes that long, except on a machine that is very busy."""
+
+DISPLAYS = (2000, 9000)
+"""Of these numbers one is taken that no X server uses."""
+
+FAKE_CLIPBOARD = (
+    '#!/bin/sh\n# In the place of xclip: keeps what it is given.\ncat >>"$HOME/copied"; echo >>"$HOME/copied"\n'
+)
+
+OPENER = '#!/bin/sh\nprintf "%s\\0" "$@" >"$HOME/part"; mv "$HOME/part" "$HOME/opened"\n'
+
+
+def needs(*programs):
+    """Skip a test where one of them is not installed."""
+    missing = [program for program in programs if not shutil.which(program)]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+class Session:
+    """Starts programs in surroundings of their own."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.folder = Path(tempfile.mkdtemp(prefix="swift-frontend-"))
+        self.home = self.folder / "home"
+        self.bin = self.folder / "bin"
+        self.runtime = self.folder / "run"
+        for folder in (self.home, self.bin, self.runtime):
+            folder.mkdir(mode=0o700)
+        (self.bin / "swiftctl").symlink_to(swiftctl())
+        self.environment = {
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "PATH": f"{self.bin}:{os.defpath}",
+            "SHELL": "/bin/sh",
+            "SWIFT_SOCKET": str(daemon.socket),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+        }
+        self.script("xclip", FAKE_CLIPBOARD)
+        self._started = []
+
+    def script(self, name, text):
+        """Install a program that is found first."""
+        path = self.bin / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def install_files(self, trigger, names):
+        """Make files of these names, and a plugin that lists them, with a script for the desktop's xdg-open."""
+        paths = [self.home / name for name in names]
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        rows = [(name, f"swiftctl open -- {shlex.quote(str(path))}") for name, path in zip(names, paths, strict=True)]
+        self.daemon.install(plugin(trigger, rows), "files")
+        self.script("xdg-open", OPENER)
+
+    def start(self, *words, **more):
+        """Start a program; its output goes to the test's log."""
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "env": self.environment, "cwd": self.home}
+        process = subprocess.Popen(words, start_new_session=True, **(how | more))
+        self._started.append(process)
+        return process
+
+    def run(self, *words):
+        """Run a program to its end; what it printed."""
+        done = subprocess.run(words, check=True, capture_output=True, env=self.environment, timeout=PATIENCE)
+        return done.stdout.decode()
+
+    def said(self, name, enough=bool):
+        """Wait for a file in the home folder; what is in it."""
+        path = self.home / name
+        return eventually(lambda: path.exists() and enough(path.read_text()) and path.read_text(), PATIENCE)
+
+    def close(self):
+        """End everything that was started, and what the user has chosen in it."""
+        self.close_programs()
+        for path in self.home.glob("*.pid"):  # it goes on, as it should
+            pid = int(path.read_text())
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            wait_for_end([pid])
+        shutil.rmtree(self.folder)
+
+    def close_programs(self):
+        """End everything that was started here, the last first."""
+        for process in reversed(self._started):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+class Screen:
+    """An X server without a screen, and hands on its keyboard."""
+
+    def __init__(self, session):
+        self.session = session
+        for number in range(*DISPLAYS):
+            if not (Path(f"/tmp/.X{number}-lock").exists() or Path(f"/tmp/.X11-unix/X{number}").exists()):
+                server = session.start(
+                    "Xvfb", f":{number}", "-screen", "0", "800x480x24", "-noreset", "-nolisten", "tcp",
+                    stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+                session.environment["DISPLAY"] = f":{number}"
+                if self._is_up(server):
+                    return
+        pytest.fail("no X server could be started")
+
+    def _is_up(self, server):
+        until = time.monotonic() + PATIENCE
+        while server.poll() is None and time.monotonic() < until:
+            done = subprocess.run(
+                ["xdotool", "getdisplaygeometry"], check=False, capture_output=True, env=self.session.environment
+            )
+            if done.returncode == 0:
+                return True
+            time.sleep(0.05)
+        return False  # another one took the number first
+
+    def window(self, name):
+        """Wait for a visible window of that class."""
+
+        def search():
+            done = subprocess.run(
+                ["xdotool", "search", "--onlyvisible", "--class", name],
+                check=False,
+                capture_output=True,
+                env=self.session.environment,
+            )
+            return done.stdout.split()
+
+        return eventually(search, PATIENCE)
+
+    def type(self, text):
+        self.session.run("xdotool", "type", "--clearmodifiers", "--delay", "15", "--", text)
+
+    def press(self, *keys):
+        self.session.run("xdotool", "key", "--clearmodifiers", *keys)
+
+    def picture(self):
+        """What is on the screen, to see whether it changes."""
+        return subprocess.run(
+            ["import", "-window", "root", "rgb:-"], check=True, capture_output=True, env=self.session.environment
+        ).stdout
+
+    def settle(self, before=None):
+        """Wait until the screen differs from `before` and stands still; return it."""
+
+        def still():
+            first = self.picture()
+            time.sleep(0.15)
+            return first if first != before and first == self.picture() else None
+
+        return eventually(still, PATIENCE)
+
+    def save(self, path):
+        self.session.run("import", "-window", "root", str(path))
+
+
+class Terminal:
+    """A terminal in tmux, with a server of its own."""
+
+    def __init__(self, session):
+        self.session = session
+        self._socket = str(session.folder / "tmux")
+
+    def open(self, command):
+        environment = [f"-e{name}={value}" for name, value in self.session.environment.items()]
+        self._tmux("-f/dev/null", "new-session", "-d", "-x100", "-y24", *environment, "--", "sh", "-c", command)
+
+    def _tmux(self, *words):
+        return self.session.run("tmux", "-S", self._socket, *words)
+
+    def type(self, text):
+        self._tmux("send-keys", "-l", "--", text)
+
+    def press(self, *keys):
+        self._tmux("send-keys", *keys)
+
+    def lines(self):
+        return self._tmux("capture-pane", "-p").splitlines()
+
+    def shows(self, text):
+        """Wait until a line holds the text."""
+        try:
+            return eventually(lambda: next((line for line in self.lines() if text in line), None), PATIENCE)
+        except AssertionError:
+            pytest.fail(f"{text!r} is not shown in:\n" + "\n".join(self.lines()))
+
+    def close(self):
+        if Path(self._socket).exists():
+            subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)
+
+
+def swiftctl():
+    """The installed program."""
+    return Path(sys.executable).with_name("swiftctl")

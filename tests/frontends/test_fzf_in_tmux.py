@@ -1,0 +1,129 @@
+"""The real fzf, in a terminal of tmux's."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from frontend_plugin import plugin
+from frontend_session import needs
+
+pytestmark = needs("fzf", "tmux")
+
+HOSTILE = ["'; touch pwned #", "$(touch pwned)", "`touch pwned`", "two\nlines", "a\tb", "<b>bold</b>", "\x1b[31mred"]
+SHOWN = ["'; touch pwned #", "$(touch pwned)", "`touch pwned`", "two lines", "a b", "<b>bold</b>", "[31mred"]
+
+FILES = [*HOSTILE[:6], '"; touch pwned; "', "-x", "a\\nb %s", "{q} {1}"]
+
+
+@pytest.fixture
+def fzf(session, terminal):
+    """Starts it in the terminal, which says its exit status when it has ended."""
+
+    def start(*options):
+        session.daemon.start()
+        client = session.daemon.client()
+        for listed in client.ask("plugins")["plugins"]:
+            client.settled(listed["name"])
+        session.environment["DISPLAY"] = ":0"  # for the clipboard, which is a script here
+        terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
+        terminal.shows("swift>")
+        terminal.shows("calc: =2+2*3")
+
+    return start
+
+
+def test_results_follow_each_key_and_enter_runs(session, terminal, fzf):
+    fzf()
+    terminal.type("=2+2")
+    terminal.shows("> 2+2 = 4")
+    terminal.shows("swiftctl copy -- '4'")
+    terminal.type("*3")
+    terminal.shows("> 2+2*3 = 8")
+    terminal.shows("swiftctl copy -- '8'")
+    terminal.press("Enter")
+    terminal.shows("status 0")
+    assert session.said("copied") == "8\n"
+
+
+@pytest.mark.parametrize("shell", ["/bin/false", "/usr/bin/fish", "/nonexistent"])
+def test_whatever_the_users_shell_is(session, terminal, fzf, shell):
+    session.environment["SHELL"] = shell
+    fzf("--query", "=1+1")
+    terminal.shows("> 1+1 = 2")
+    terminal.press("Enter")
+    terminal.shows("status 0")
+    assert session.said("copied") == "2\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["'; touch pwned #", "$(touch pwned)", "`touch pwned`", '"', "\\", "-x", "--help", "<é😀&"]
+)
+def test_whatever_is_typed_is_asked(session, terminal, fzf, text):
+    session.daemon.install(plugin("", [("it was asked", "")]), "all")
+    fzf()
+    terminal.type(text)
+    terminal.shows("> it was asked")
+    terminal.shows("Enter starts nothing here")
+    terminal.press("Enter")
+    terminal.shows("nothing to run")
+    terminal.shows("status 1")
+    assert not list(session.folder.rglob("pwned"))
+
+
+def test_names_of_any_kind_are_rows_and_each_starts_its_own(session, terminal, fzf):
+    rows = [(name, f"echo {index} >>$HOME/ran") for index, name in enumerate(HOSTILE)]
+    session.daemon.install(plugin("h", rows), "hostile")
+    fzf()
+    terminal.type("h")
+    for name in SHOWN:
+        terminal.shows(name)
+    terminal.press("Down", "Down")
+    terminal.shows("> `touch pwned`")
+    terminal.press("Enter")
+    terminal.shows("status 0")
+    assert session.said("ran") == "2\n"
+    assert not list(session.folder.rglob("pwned"))
+
+
+@pytest.mark.parametrize("number", range(len(FILES)))
+def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, terminal, fzf, number):
+    session.install_files("f", FILES)
+    fzf("--query", "f")
+    terminal.shows(f"{len(FILES)}/{len(FILES)}")
+    terminal.press(*["Down"] * number, "Enter")
+    terminal.shows("status 0")
+    assert session.said("opened") == f"{session.home}/{FILES[number]}\0"
+    assert not list(session.folder.rglob("pwned"))
+
+
+def test_what_plugins_complain_of_is_a_row_that_starts_nothing(session, terminal, fzf):
+    session.daemon.install((plugin("t", [])).replace("(i32.const 8))", "unreachable)"), "trap")
+    fzf()
+    terminal.type("t")
+    terminal.shows("> swiftctl: trap: ")
+    terminal.press("Enter")
+    terminal.shows("status 1")
+
+
+@pytest.mark.parametrize("key", ["Escape", "C-c"])
+def test_leaving_runs_nothing(session, terminal, fzf, key):
+    fzf("--query", "=1+1")
+    terminal.shows("> 1+1 = 2")
+    terminal.press(key)
+    terminal.shows("status 1")
+    assert not (session.home / "copied").exists()
+
+
+def test_the_terminal_may_be_closed_at_once(session, terminal, fzf):
+    command = "echo $$ >$HOME/new; mv $HOME/new $HOME/started.pid; exec sleep 60"
+    session.daemon.install(plugin("s", [("sleep", command)]), "sleep")
+    fzf("--query", "s")
+    terminal.shows("> sleep")
+    terminal.press("Enter")
+    terminal.shows("status 0")
+    pid = int(session.said("started.pid", lambda text: text.endswith("\n")))
+    terminal.close()
+    time.sleep(0.3)
+    os.kill(pid, 0)  # it is alive

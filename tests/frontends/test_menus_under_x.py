@@ -1,0 +1,77 @@
+"""`swiftctl menu` with the real dmenu, bemenu and rofi, on an X server without a screen."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from frontend_plugin import plugin
+from frontend_session import PATIENCE, needs
+
+pytestmark = [pytest.mark.xserver, needs("Xvfb", "xdotool", "import")]
+
+
+@pytest.fixture
+def menu(session, screen):
+    def start(tool, *options):
+        session.daemon.start()
+        client = session.daemon.client()
+        for listed in client.ask("plugins")["plugins"]:
+            client.settled(listed["name"])
+        before = screen.picture()
+        process = session.start("swiftctl", "menu", tool, *options)
+        screen.settle(before)
+        return process
+
+    return start
+
+
+@pytest.fixture(params=[pytest.param(name, marks=needs(name)) for name in ("dmenu", "bemenu", "rofi")])
+def tool(request, session):
+    if request.param == "bemenu":
+        session.environment["BEMENU_BACKEND"] = "x11"
+        if not list(Path("/usr/lib").rglob("bemenu-renderer-x11.so")):
+            pytest.skip("needs bemenu's renderer for X11")
+    return request.param
+
+
+def press(screen, *keys):
+    before = screen.picture()
+    screen.press(*keys)
+    screen.settle(before)
+
+
+def test_ask_choose_and_it_runs(session, screen, menu, tool):
+    started = menu(tool)
+    screen.type("=2+2*3")
+    press(screen, "Return")
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("copied") == "8\n"
+
+
+def test_rows_of_the_same_name_start_their_own(session, screen, menu, tool):
+    rows = [(name, f"echo {index} >>$HOME/ran") for index, name in enumerate(["same", "same", "<b>same", "same"])]
+    session.daemon.install(plugin("s", rows), "same")
+    started = menu(tool, "--query", "s")
+    screen.press("Down", "Down", "Down", "Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == "3\n"
+
+
+def test_typing_something_else_asks_that(session, screen, menu, tool):
+    started = menu(tool, "--query", "=1+1")
+    screen.type("=3*3")
+    press(screen, "Return")
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("copied") == "9\n"
+
+
+def test_escape_runs_nothing(session, screen, menu, tool):
+    started = menu(tool, "--query", "=1+1")
+    screen.press("Escape")
+    assert started.wait(PATIENCE) == 1
+    time.sleep(0.2)
+    assert not (session.home / "copied").exists()

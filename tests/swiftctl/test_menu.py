@@ -1,0 +1,188 @@
+"""`swiftctl menu`, with scripts in the place of the menus; tests/frontends drives those that run without a screen.
+
+Each script notes how it was called and what it was given, and says what the menu of that name would: so for walker,
+which is met nowhere else, this is a recorded exchange by its manual.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from swiftctl_answers import item, line, results
+
+from swiftctl import menu
+from swiftctl.__main__ import main
+
+NAMES = ["first", "same", "same", "", "two\nlines", "same (2)", "x" * 5000]
+ROWS = ["first", "same", "same (2)", "(no name)", "two lines", "same (2) (2)", "x" * 199 + "…"]
+
+
+class Menus:
+    """Installs scripts as menu programs. Only those are found."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "bin").mkdir()
+        (folder / "bin" / "sh").symlink_to("/bin/sh")
+        self.script("cat", 'exec /bin/cat "$@"')
+
+    def script(self, name, body):
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    def install(self, name, *says):
+        """A menu that does one thing after the other: prints a text, or `exit 1` and its like."""
+        for number, what in enumerate(says):
+            does = what if what.startswith(("exit", "kill")) else f"printf '%s\\n' '{what}'"
+            (self.folder / f"say{number}").write_text(does)
+        self.script(
+            name,
+            f'cd {self.folder}; n=0; while [ -e "given$n" ]; do n=$((n + 1)); done\n'
+            'for word; do printf "%s\\n" "$word"; done >"called$n"; cat >"given$n"\n'
+            '[ -e "say$n" ] || exit 9; . "./say$n"',
+        )
+
+    def called(self, number=0):
+        return (self.folder / f"called{number}").read_text().splitlines()
+
+    def given(self, number=0):
+        return (self.folder / f"given{number}").read_text().splitlines()
+
+
+@pytest.fixture
+def menus(session, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    found = Menus(session)
+    monkeypatch.setenv("PATH", str(session / "bin"))
+    return found
+
+
+@pytest.fixture
+def serving(daemon):
+    """A daemon with some items, whose commands say which they are."""
+
+    def reply(request):
+        if request["op"] == "plugins":
+            plugins = [{"trigger": "="}, {"trigger": None}, {"trigger": ""}, {"trigger": ">"}]
+            return line(type="plugins", id=1, done=True, plugins=plugins)
+        if request["op"] == "query":
+            found = NAMES if request["input"] == "=1" else []
+            return results(*[item(name, key=f"k{number}") for number, name in enumerate(found)])
+        number = int(request["key"][1:])
+        command = "" if number == 0 else f"echo {number} >>$HOME/ran"
+        return line(type="item", id=1, done=True, item=item(NAMES[number]) | {"exec": command})
+
+    daemon.replies(reply)
+    return daemon
+
+
+def ran(session):
+    give_up = time.monotonic() + 10
+    while not (session / "ran").exists() or not (session / "ran").read_text():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    return (session / "ran").read_text().split()
+
+
+@pytest.mark.parametrize("tool", menu.TOOLS)
+@pytest.mark.parametrize("chosen", [1, 2, 3, 4, 5, 6])
+def test_the_row_that_was_chosen_is_run_whatever_its_name(menus, serving, session, tool, chosen):
+    menus.install(tool, "=1", ROWS[chosen])
+    assert main(["menu", tool]) == 0
+    assert ran(session) == [str(chosen)]
+    assert (menus.given(0), menus.given(1)) == ([], ROWS)
+    assert any("swift = >" in word for word in menus.called(0))
+    assert any("=1" in word for word in menus.called(1))
+
+
+def test_it_goes_on_until_an_item_is_run(menus, serving, session):
+    menus.install("dmenu", "nothing there", "=1", ROWS[0], "=1", ROWS[1])
+    assert main(["menu"]) == 0
+    assert menus.called(1)[-1] == "nothing: nothing there"
+    assert menus.called(3)[-1] == "nothing to run there"
+    assert ran(session) == ["1"]
+
+
+@pytest.mark.parametrize("left", ["exit 1", "exit 2", ""])
+def test_leaving_the_menu_runs_nothing_and_is_quiet(menus, serving, session, capsys, left):
+    menus.install("dmenu", "=1", left)
+    assert main(["menu"]) == 1
+    assert capsys.readouterr() == ("", "")
+    assert not (session / "ran").exists()
+
+
+def test_a_menu_that_was_killed_is_told(menus, serving, capsys):
+    menus.install("dmenu", "kill -9 $$")
+    assert main(["menu"]) == 5
+    assert "dmenu was ended by signal 9" in capsys.readouterr().err
+
+
+def test_the_first_question_may_come_along(menus, serving, session):
+    menus.install("dmenu", ROWS[2])
+    assert main(["menu", "--query", "=1"]) == 0
+    assert menus.given(0) == ROWS
+    assert ran(session) == ["2"]
+
+
+def test_an_answer_that_is_too_old_is_asked_again(menus, daemon):
+    expired = line(type="error", id=1, done=True, code="unknown-key", message="too old")
+    daemon.replies(lambda request: results(item("a")) if request["op"] == "query" else expired)
+    menus.install("dmenu", "a", "exit 1")
+    assert main(["menu", "--query", "=1"]) == 1
+    assert menus.called(1)[-1] == "too old: choose again"
+
+
+def test_what_kept_plugins_from_answering_is_told(menus, daemon, capsys):
+    errors = [{"plugin": "calc", "code": "timeout", "message": "took longer"}]
+    daemon.says(results(errors=errors))
+    menus.install("dmenu", "exit 1")
+    main(["menu", "--query", "=1"])
+    assert menus.called(0)[-1] == "calc: took longer"
+    assert capsys.readouterr().err == "swiftctl: calc: took longer (timeout)\n"
+
+
+@pytest.mark.parametrize(
+    ("displays", "installed", "found"),
+    [
+        ({"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":0"}, ["dmenu", "rofi", "wofi"], "wofi"),
+        ({"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":0"}, ["fuzzel", "wofi"], "fuzzel"),
+        ({"WAYLAND_DISPLAY": ""}, ["wofi", "dmenu"], "dmenu"),
+        ({}, ["dmenu", "rofi"], "rofi"),
+    ],
+)
+def test_the_menu_for_the_session_is_found(menus, monkeypatch, displays, installed, found):
+    for name, value in displays.items():
+        monkeypatch.setenv(name, value)
+    for name in installed:
+        menus.script(name, "")
+    assert menu.find() == found
+
+
+@pytest.mark.parametrize(
+    ("words", "display", "told"),
+    [
+        (["dmenu"], ":0", "dmenu is not installed"),
+        ([], ":0", "install one of rofi, dmenu"),
+        ([], "", "swiftctl fzf"),
+    ],
+)
+def test_without_a_menu_it_says_what_to_do(menus, monkeypatch, capsys, words, display, told):
+    monkeypatch.setenv("DISPLAY", display)
+    assert main(["menu", *words]) == 5
+    assert told in capsys.readouterr().err
+
+
+def test_a_menu_that_is_no_program_is_told(menus, serving, capsys):
+    menus.script("dmenu", "")
+    (menus.folder / "bin" / "dmenu").write_text("#!/nonexistent\n")
+    assert main(["menu"]) == 5
+    assert "dmenu can't be started" in capsys.readouterr().err
+
+
+def test_a_daemon_that_stops_in_between_is_told(menus, daemon, capsys):
+    daemon.replies(lambda request: None)
+    menus.install("dmenu", "exit 1")
+    assert main(["menu"]) == 3
+    assert "hung up" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""The client in plain sh and `swiftctl query` answer the same, case by case."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from daemons import GUESTS
+from swiftctl_answers import item, line, results
+
+SCRIPT = Path(__file__).parents[2] / "clients" / "shell" / "swift-query"
+ODD = "".join(map(chr, [*range(1, 0x30), *range(0x7F, 0xA1), 0x2028, 0x2029, 0x1F600, ord("\\"), ord('"'), ord("/")]))
+PLUGIN_ERROR = {"plugin": "calc", "code": "timeout", "message": "took\nlonger"}
+
+
+def needs(*programs):
+    missing = [program for program in programs if not shutil.which(program)]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+def transports():
+    """What can carry the line, each with a folder of programs in which it is the only one."""
+    return [pytest.param(name, marks=needs(name, "awk", "iconv")) for name in ("nc", "socat")]
+
+
+@pytest.fixture(params=transports())
+def both(request, tmp_path):
+    """Runs both clients in the same surroundings; status, output and messages of each."""
+    for name in ("sh", "awk", "iconv", "id", "sed", "cat", request.param):
+        (tmp_path / name).symlink_to(shutil.which(name))
+
+    def run(*arguments, env):
+        answers = []
+        for words in ([sys.executable, "-m", "swiftctl", "--no-start", "query"], [str(SCRIPT)]):
+            path = env["PATH"] if words[0] == sys.executable else str(tmp_path)
+            done = subprocess.run(
+                [*words, *arguments], check=False, capture_output=True, env=env | {"PATH": path}, timeout=60
+            )
+            said = done.stderr.replace(b"swift-query: ", b"swiftctl: ") if done.returncode not in (2, 3) else b""
+            answers.append((done.returncode, done.stdout, said))
+        return answers
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, cache):
+    """A real daemon with plugins that answer well and badly."""
+    from daemons import Daemon
+
+    daemon = Daemon(tmp_path_factory.mktemp("shell"), cache)
+    for name in ("echo", "ok", "trap", "items-1001"):
+        if (GUESTS / f"{name}.wat").exists():
+            daemon.install(GUESTS / f"{name}.wat")
+    yield os.environ | {"SWIFT_SOCKET": str(daemon.start().socket)}
+    daemon.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["=2+2*3"],
+        ["="],
+        [""],
+        ["nobody claims this"],
+        ["--", "=1"],
+        ["--", "-x"],
+        ["--", "--"],
+        [">'\"$(id)`<&>"],
+        [">two\nlines\ttab"],
+        [f">{ODD}"],
+        [">" + "\\" * 7],
+        [">é😀👩\u200d💻"],
+        ["=2000!"],
+        ["trap:"],
+        ["items-1001:"],
+        [">" + "x" * 5000],
+        [b">\xff"],
+        ["two", "words"],
+        [],
+    ],
+)
+def test_over_the_real_daemon(both, served, arguments):
+    ours, shells = both(*arguments, env=served)
+    assert shells == ours
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [results(item("a"), item("b"))],
+        [results(item(ODD), item(""))],
+        [results(item('{"name":"forged"}'), errors=[PLUGIN_ERROR])],
+        [results(item('"errors":[{"plugin":"forged"'))],
+        [results(errors=[PLUGIN_ERROR, PLUGIN_ERROR | {"plugin": "b", "message": '"{}\\'}])],
+        [results()],
+        [line(type="event", id=1, done=False, event="compiling", plugin="echo"), results(item("a"))],
+        [line(type="error", id=1, done=True, code="input-too-long", message='too "long"')],
+        [line(type="error", id=None, done=True, code="bad-frame", message="what?")],
+        [bytes([byte]) for byte in results(item("é😀"))],
+        [results(*[item("x" * 1000)] * 1000)],
+    ],
+)
+def test_over_answers_of_every_kind(both, daemon, pieces):
+    daemon.says(*pieces)
+    ours, shells = both(">a", env=dict(os.environ))
+    assert shells == ours
+    assert daemon.requests[0] | {"wait_ms": 27000} == daemon.requests[1] | {"wait_ms": 27000}
+
+
+def test_without_a_daemon(both, session):
+    ours, shells = both(">a", env=dict(os.environ))
+    assert shells == ours == (3, b"", b"")
+
+
+@needs("shellcheck")
+def test_shellcheck_is_silent():
+    done = subprocess.run(["shellcheck", SCRIPT], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")

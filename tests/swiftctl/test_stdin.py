@@ -1,0 +1,135 @@
+"""`swiftctl query --stdin`: a line in, a line out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from swiftctl_answers import RESULTS, item, line
+
+
+class Client:
+    """The program, with pipes."""
+
+    def __init__(self, *options):
+        words = [sys.executable, "-m", "swiftctl", "query", "--stdin", *options]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def write(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def end(self):
+        """Close the input; the status, and the rest of the answers."""
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, [json.loads(each) for each in out.splitlines()], err.decode()
+
+
+@pytest.fixture
+def client(daemon):
+    clients = []
+
+    def start(*options):
+        clients.append(Client(*options))
+        return clients[-1]
+
+    yield start
+    for each in clients:
+        each.process.kill()
+        each.process.communicate()
+
+
+def echo(request):
+    return line(**(RESULTS | {"id": request["id"], "items": [item(request["input"])]}))
+
+
+def test_a_line_in_gives_a_line_out_over_one_connection(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    for number, text in enumerate(["=1", "é😀", '"\\\t', "--help", ""], 1):
+        asked.write(text.encode() + b"\n")
+        answer = asked.answer()
+        assert (answer["id"], answer["items"][0]["name"]) == (number, text)
+    assert asked.end() == (0, [], "")
+    assert all(request["supersede"] for request in daemon.requests)
+
+
+def test_the_last_line_needs_no_newline_and_bytes_that_are_no_text_are_replaced(daemon, client):
+    daemon.replies(echo)
+    asked = client("--limit", "3")
+    asked.write(b"a\n\xffb")
+    status, answers, err = asked.end()
+    assert (status, [answer["items"][0]["name"] for answer in answers], err) == (0, ["a", "\ufffdb"], "")
+    assert [request["limit"] for request in daemon.requests] == [3, 3]
+
+
+def test_without_any_line_there_is_no_answer(daemon, client):
+    assert client().end() == (0, [], "")
+
+
+def test_events_are_not_answers_and_errors_are(daemon, client):
+    event = line(type="event", id=1, done=False, event="compiling", plugin="x")
+    daemon.replies(lambda request: event + line(type="error", id=request["id"], done=True, code="busy", message="m"))
+    asked = client()
+    asked.write(b"a\n")
+    status, answers, _ = asked.end()
+    assert (status, [answer["code"] for answer in answers]) == (4, ["busy"])
+
+
+def test_a_query_that_is_too_long_is_refused_here(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    asked.write(b"x" * 100_000 + b"\nb\n")
+    assert asked.answer()["code"] == "input-too-long"
+    assert asked.answer()["items"][0]["name"] == "b"
+    assert asked.end()[0] == 0
+
+
+def test_a_daemon_that_went_away_is_met_again_by_the_next_line(daemon, client):
+    daemon.replies(lambda request: echo(request) if request["input"] != "die" else None)
+    asked = client()
+    for text, expected in [("a", "results"), ("die", "error"), ("b", "results")]:
+        asked.write(text.encode() + b"\n")
+        assert asked.answer()["type"] == expected
+    assert asked.end()[0] == 0
+
+
+def test_an_answer_that_does_not_come_is_told(daemon, client):
+    daemon.replies(lambda request: b"")
+    asked = client("--timeout", "0.3")
+    asked.write(b"a\n")
+    status, answers, _ = asked.end()
+    assert (status, answers[0]["code"], answers[0]["id"]) == (4, "late", 1)
+
+
+def test_a_file_of_queries_does_not_flood_the_daemon(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    asked.write(b"a\n" * 1000)
+    status, answers, _ = asked.end()
+    assert (status, [answer["id"] for answer in answers]) == (0, list(range(1, 1001)))
+
+
+def test_a_reader_that_went_away_ends_it(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    asked.process.stdout.close()
+    asked.write(b"a\n" * 10)
+    assert asked.process.wait(10) == 0
+
+
+def test_without_a_daemon_it_ends_at_once(session):
+    done = subprocess.run(
+        [sys.executable, "-m", "swiftctl", "--no-start", "query", "--stdin"],
+        check=False,
+        input=b"a\n",
+        capture_output=True,
+        env=os.environ,
+    )
+    assert (done.returncode, done.stdout) == (3, b"")
