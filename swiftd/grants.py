@@ -32,7 +32,7 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     `protected` are swiftd's own folders.
     """
     problems: list[str] = []
-    own = [path.resolve() for path in protected]
+    own = [_real(path) for path in protected]
 
     def usable(kind: str, written: Iterable[str]) -> tuple[str, ...]:
         given = []
@@ -54,6 +54,11 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     return grants, problems
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads. Unlike `Path.resolve`, that of a link to itself is itself."""
+    return Path(os.path.realpath(path))
+
+
 def _is_text(value: str | None) -> bool:
     """Whether it is there and is UTF-8: WASI knows no other strings."""
     try:
@@ -72,7 +77,7 @@ def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> str:
         raise ValueError(f"{text!r} is not given: there is no {path}")
     if not path.is_dir():
         raise ValueError(f"{text!r} is not given: {path} is not a folder")
-    real = path.resolve()
+    real = _real(path)
     for private in own:
         if real == private or private in real.parents or (kind == "write" and real in private.parents):
             raise ValueError(f"{text!r} is not given: it would hand over swiftd's own {private}")

@@ -28,7 +28,7 @@ class Switches:
             self._off = msgspec.json.decode(file.read_bytes(), type=set[str])
         except FileNotFoundError:
             pass
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError) as error:  # msgspec's errors are of the second kind, and so is what is no UTF-8
             _log.warning("%s can't be read, so no plugin is switched off by it: %s", file, error)
 
     def is_off(self, name: str) -> bool:
@@ -48,5 +48,11 @@ class Switches:
             self._off.add(name)
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=".new-", delete=False) as file:
-            file.write(msgspec.json.encode(sorted(self._off)))
-        os.replace(file.name, self._file)  # noqa: PTH105 - names
+            try:
+                file.write(msgspec.json.encode(sorted(self._off)))
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, self._file)  # noqa: PTH105 - names
+            except OSError:
+                os.unlink(file.name)  # noqa: PTH108 - a name
+                raise

@@ -27,8 +27,10 @@ STEP = 250
 """Milliseconds. A burst of changes ends when nothing happens for so long; also how often the idle watcher wakes."""
 BURST = 1000
 """Milliseconds after which a burst is reported though it goes on: a file that is copied for seconds."""
-POLL = 2000
-"""Milliseconds between two looks where the kernel has no watch left to give."""
+POLL = 2.0
+"""Seconds between two looks where the kernel has no watch left to give. Each costs a millisecond."""
+LOOKS = 30
+"""How often to look before the kernel is asked again."""
 
 MOST_LINKS = 40
 """Links that a path may lead through: what Linux allows."""
@@ -53,7 +55,7 @@ async def _set_at_the_end(stop: trio.Event) -> None:
 
 
 async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Event, nursery: trio.Nursery) -> None:
-    polling = False
+    told = False
     while True:
         watched = to_watch(places)
         nursery.start_soon(_say, changed)  # what happened between two watches: these are there when it runs
@@ -64,8 +66,7 @@ async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Eve
             debounce=BURST,
             stop_event=stop,
             recursive=False,
-            force_polling=polling,
-            poll_delay_ms=POLL,
+            force_polling=False,
         )
         try:
             async with aclosing(news):
@@ -75,12 +76,18 @@ async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Eve
                         break
         except FileNotFoundError:  # one of them went away just now
             await trio.sleep(STEP / 1000)
+        except ExceptionGroup as group:  # such as a name that is no text: it changed, and that is all we want to know
+            if group.split((OSError, RuntimeError))[1] is not None:
+                raise
+            _log.debug("a watch failed, and is made anew: %s", group.exceptions)
+            await trio.sleep(POLL)
         except (OSError, RuntimeError) as error:  # the latter is what watchfiles makes of trouble later on
-            if polling:
-                _log.error("changes can't be noticed: %s; `swiftctl reload` still works", error)
-                return
-            _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL / 1000)
-            polling = True
+            if not told:
+                _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL)
+                told = True
+            for _ in range(LOOKS):
+                await trio.sleep(POLL)
+                changed()
 
 
 async def _say(changed: Callable[[], None]) -> None:
