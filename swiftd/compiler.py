@@ -69,7 +69,8 @@ class Compiler:
     def cached(self, source: str) -> Entry | None:
         """What the cache has for the source with this SHA-256, if it is whole. Blocks for a read of one small file."""
         try:
-            check, _, body = self._path(source).read_bytes().partition(b"\n")
+            with open(self._path(source), "rb", opener=_without_waiting) as file:
+                check, _, body = file.read().partition(b"\n")
             if check.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
                 return None
             entry = msgspec.json.decode(body, type=Entry)

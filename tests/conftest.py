@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from daemons import Daemon
 
-from swiftd import paths
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,99 @@
+"""What the one-shot compile process reports of a file, and what it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+import trio
+from daemons import BUNDLED, GUESTS, PATIENCE, is_alive
+
+from swiftd.children import LostError, Zygote
+from swiftd.sandbox.messages import Compiled, Refused, decode_report
+
+
+@pytest.fixture
+async def compiled(tmp_path):
+    """Compiles bytes in a child; its report and the artefact's bytes."""
+    zygote = Zygote()
+    await zygote.start()
+
+    async def run(wasm):
+        (tmp_path / "source").write_bytes(wasm)
+        with (tmp_path / "source").open("rb") as source, (tmp_path / "artefact").open("w+b") as artefact:
+            child = await zygote.fork("c", [source.fileno(), artefact.fileno()])
+            try:
+                with trio.fail_after(PATIENCE):
+                    report = await child.answer(decode_report)
+                    await child.wait()
+            finally:
+                child.close()
+            assert not is_alive(child.pid)
+            return report, (tmp_path / "artefact").read_bytes()
+
+    try:
+        yield run
+    finally:
+        zygote.close()
+
+
+@pytest.mark.parametrize("path", [*BUNDLED.glob("*.wasm"), *(GUESTS / "built").glob("*.wasm")], ids=lambda p: p.stem)
+async def test_a_plugin_s_artefact_and_what_is_known_of_it(compiled, path):
+    report, artefact = await compiled(path.read_bytes())
+    assert isinstance(report, Compiled)
+    assert report.source == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert report.digest == hashlib.sha256(artefact).hexdigest()
+    assert report.language == "Rust"
+    assert all(isinstance(name, str) for name in report.imports)
+
+
+async def test_the_text_form_is_compiled_too(compiled):
+    for start in ("", "\n  ", "(; a comment ;)\n"):
+        text = start + (GUESTS / "ok.wat").read_text()
+        report, artefact = await compiled(text.encode())
+        assert isinstance(report, Compiled)
+        assert report.language is None
+        assert artefact
+
+
+async def test_the_bundled_plugins_import_nothing(compiled):
+    for path in BUNDLED.glob("*.wasm"):
+        report, _ = await compiled(path.read_bytes())
+        assert report.imports == []
+
+
+@pytest.mark.parametrize(
+    ("wasm", "message"),
+    [
+        (b"", "found an empty file"),
+        (b"\0asm\x01\0\0\0", "found a core module"),
+        (b"\0asm\x0d\0\x01\0", "expected an export"),
+        (b"\0asm\x0d\0\x01\0rubbish", "."),
+        (b"\0asm", "found something"),
+        (b"\x7fELF", "found something.* starts with b'.x7fELF'"),
+        (b"(component (nonsense))", "."),
+        (b"(component" + b"(" * 10_000, "."),
+        (b";; nothing but a comment", "."),
+    ],
+)
+async def test_what_is_no_plugin_is_refused_and_leaves_no_artefact(compiled, wasm, message):
+    report, artefact = await compiled(wasm)
+    assert isinstance(report, Refused)
+    assert report.source == hashlib.sha256(wasm).hexdigest()
+    assert re.search(message, report.message)
+    assert "\n" not in report.message
+    assert artefact == b""
+
+
+async def test_a_child_that_is_killed_is_lost(compiled, tmp_path):
+    zygote = Zygote()
+    try:
+        with (BUNDLED / "calc.wasm").open("rb") as source, (tmp_path / "x").open("wb") as artefact:
+            child = await zygote.fork("c", [source.fileno(), artefact.fileno()])
+            child.kill()
+            with pytest.raises(LostError):
+                await child.answer(decode_report)
+            child.close()
+    finally:
+        zygote.close()

@@ -1,0 +1,222 @@
+"""What config.toml may say, and what is said of what it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from swiftd import config
+from swiftd.config import Config, ConfigError, Duration, PluginSettings, Size
+
+
+def refusal(text):
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text)
+    return str(caught.value)
+
+
+def test_nothing_said_means_the_defaults():
+    assert config.parse("") == Config()
+    assert Config().workers == 2
+    assert Config().plugin("any") == PluginSettings()
+    assert PluginSettings().enabled
+    assert PluginSettings().trigger is None
+    assert PluginSettings().deadline == 1.0
+    assert PluginSettings().memory == 64 * 1024**2
+    assert PluginSettings().max_items == 1000
+    assert PluginSettings().grants == config.GrantSettings(read=[], write=[], env=[], clock=False)
+
+
+def test_everything_that_can_be_said():
+    found = config.parse(
+        """
+        workers = 5
+        settings = { theme = "dark" }
+        [plugins.files]
+        trigger = "/"
+        enabled = false
+        deadline = "500ms"
+        memory = "128MiB"
+        max_items = 20
+        grants = { read = ["~"], write = ["/tmp"], env = ["EDITOR"], clock = true }
+        settings = { hidden = false, depth = { most = 3 } }
+        """
+    )
+    files = found.plugin("files")
+    assert found.workers == 5
+    assert found.settings == {"theme": "dark"}
+    assert (files.trigger, files.enabled, files.max_items) == ("/", False, 20)
+    assert files.deadline == pytest.approx(0.5)
+    assert files.memory == 128 * 1024**2
+    assert files.grants == config.GrantSettings(read=["~"], write=["/tmp"], env=["EDITOR"], clock=True)
+    assert files.settings == {"hidden": False, "depth": {"most": 3}}
+
+
+def test_the_settings_of_one_plugin_are_not_those_of_another():
+    found = config.parse("[plugins.a]\n[plugins.b]\n")
+    found.plugins["a"].settings["x"] = 1
+    found.plugins["a"].grants.read.append("/")
+    assert found.plugin("b") == PluginSettings()
+    assert Config() == Config(workers=2, settings={}, plugins={})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("1.5s", 1.5), ("2s", 2), (" 2 s ", 2), ("1m", 60), ("60s", 60), ("0.5ms", 0.0005)],
+)
+def test_durations(text, seconds):
+    assert Duration.parse(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5",
+        5,
+        1.5,
+        "0s",
+        "0ms",
+        "-1s",
+        "61s",
+        "1.1m",
+        "1h",
+        "s",
+        "1 2s",
+        "1e3ms",
+        "infs",
+        "nan",
+        True,
+        None,
+        "1S",
+        "9" * 5000 + "s",
+        ".5s",
+        "1.s",
+    ],
+)
+def test_what_is_no_duration(text):
+    with pytest.raises(ValueError, match="at most a minute"):
+        Duration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64KiB", 65536), ("1MiB", 1048576), ("4GiB", 2**32), (" 64 MiB", 64 * 2**20)]
+)
+def test_sizes(text, size):
+    assert Size.parse(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "64", 64, "63KiB", "0MiB", "5GiB", "4097MiB", "-1MiB", "1.5MiB", "64MB", "64mib", True, None, "1TiB"]
+)
+def test_what_is_no_size(text):
+    with pytest.raises(ValueError, match="expected a size"):
+        Size.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("wokers = 2", 1, "wokers"),
+        ("\n\nworkers = 2\nworker = 2\n", 4, "worker"),
+        ("[plugins.a]\ndeadlin = '1s'\n", 2, "deadlin"),
+        ("[plugins.a]\n[plugins.b]\nenabled = true\nenable = true\n", 4, "enable"),
+        ("[plugins.a]\ngrants = { read = [], network = true }\n", 2, "network"),
+        ("[plugins.a.grants]\nread = []\nnetwork = true\n", 3, "network"),
+        ("plugins.a.colour = 1\n", 1, "colour"),
+        ("[plugin.a]\n", 1, "plugin"),
+        ("[plugins.a]\n# colour = 1\n'colour' = 2\n", 3, "colour"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line(text, line, key):
+    message = refusal(text)
+    assert message.startswith(f"line {line}: ")
+    assert f"`{key}`" in message
+    assert "no such setting" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "expected"),
+    [
+        ("workers = '2'", 1, "workers", "int"),
+        ("workers = true", 1, "workers", "int"),
+        ("workers = 2.5", 1, "workers", "int"),
+        ("workers = 1", 1, "workers", ">= 2"),
+        ("workers = 33", 1, "workers", "<= 32"),
+        ("workers = -99999999999999999999", 1, "workers", ""),
+        ("plugins = 1", 1, "plugins", "object"),
+        ("settings = 1", 1, "settings", "object"),
+        ("[plugins.a]\nenabled = 1", 2, "enabled", "bool"),
+        ("[plugins.a]\ntrigger = 1", 2, "trigger", "str"),
+        ("[plugins.a]\ndeadline = 1", 2, "deadline", "500ms"),
+        ("[plugins.a]\n\ndeadline = '2h'", 3, "deadline", "500ms"),
+        ("[plugins.a]\nmemory = '1kB'", 2, "memory", "64KiB"),
+        ("[plugins.a]\nmax_items = 0", 2, "max_items", ">= 1"),
+        ("[plugins.a]\nmax_items = 10001", 2, "max_items", "<= 10000"),
+        ("[plugins.a]\ngrants = []", 2, "grants", "object"),
+        ("[plugins.a]\ngrants = { read = '~' }", 2, "read", "array"),
+        ("[plugins.a]\ngrants.env = [1]", 2, "env", "str"),
+        ("[plugins.a]\ngrants.clock = 'yes'", 2, "clock", "bool"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line_and_what_is_right(text, line, key, expected):
+    message = refusal(text)
+    assert message.startswith(f"line {line}: `{key}`: ")
+    assert expected in message
+
+
+def test_a_wrong_value_is_found_in_the_section_that_holds_it():
+    text = "[plugins.a]\ndeadline = '1s'\n[plugins.b]\ndeadline = '1s'\n[plugins.c]\ndeadline = 'soon'\n"
+    assert refusal(text).startswith("line 6: `deadline`")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("workers = ", 1),
+        ("workers = 2\nworkers = 3\n", 2),
+        ("a = 1\n\n[plugins.a\n", 3),
+        ("x = 'unended", 1),
+        ("x = '''unended\n\n", 3),
+        ("\x00", 1),
+        ("= 1", 1),
+    ],
+)
+def test_a_syntax_error_is_named_with_its_line(text, line):
+    message = refusal(text)
+    assert message.startswith(f"line {line}: ")
+    assert len(message) > 12
+    assert "(at" not in message
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused():
+    assert "line 1" in refusal("settings.x = " + "[" * 5000)
+
+
+def test_no_file_means_the_defaults(tmp_path):
+    assert config.read(tmp_path / "config.toml") == Config()
+
+
+def test_a_file_is_read_as_utf8(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes("[plugins.'größe']\ntrigger = '€'\n".encode())
+    assert config.read(path).plugin("größe").trigger == "€"
+
+
+@pytest.mark.parametrize("content", [b"workers = 1\n", b"x =", b"# \xff\n", b"\xff\xfex\0"])
+def test_an_unusable_file_is_named(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        config.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_in_its_place_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        config.read(tmp_path)
+
+
+def test_a_file_in_place_of_its_folder_is_named(tmp_path):
+    (tmp_path / "swift").write_text("")
+    with pytest.raises(ConfigError, match="swift/config"):
+        config.read(tmp_path / "swift" / "config.toml")

@@ -1,0 +1,425 @@
+"""Real workers from a real zygote: what a call may cost the others, and what becomes of a worker that is lost."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import signal
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import trio
+from daemons import GUESTS, PATIENCE, children, is_alive, wait_for_end
+
+from swiftd import paths
+from swiftd.children import Zygote
+from swiftd.compiler import Compiler
+from swiftd.errors import PluginFault
+from swiftd.journal import Journal
+from swiftd.pool import MOST_EXTRA, ArtefactError, Pool
+from swiftd.sandbox.messages import Handle, Limits, Load, Trigger
+
+SIZE = 2
+
+
+class Rig:
+    """A pool with a zygote of its own."""
+
+    def __init__(self, cache):
+        paths.make_private(cache)
+        self.zygote = Zygote()
+        self.compiler = Compiler(cache, self.zygote)
+        self.pool = Pool(self.zygote, SIZE, cache, Journal())
+        self._slots = 0
+
+    async def load(self, guest, plugin=None, deadline=10.0, **changes):
+        """One of the test guests, compiled, under a number of its own."""
+        path = GUESTS / f"{guest}.wat"
+        entry = await self.compiler.compile(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        assert entry.refused is None
+        self._slots += 1
+        fields = {
+            "slot": self._slots,
+            "plugin": plugin or guest,
+            "artefact": str(self.compiler.artefact(entry)),
+            "digest": entry.digest,
+            "contract": entry.contract,
+            "limits": Limits(deadline=deadline),
+        }
+        return Load(**fields | changes)
+
+    async def call(self, load, text="echo:x"):
+        """The names of the items that a call gives."""
+        reply = await self.pool.call(load, Handle(load.slot, text))
+        return [name for name, _, _ in reply.items]
+
+    async def fault(self, load, text="x"):
+        """The code of the fault that a call ends with."""
+        with pytest.raises(PluginFault) as caught:
+            await self.pool.call(load, Handle(load.slot, text))
+        return caught.value.code
+
+    def pids(self):
+        """The processes of the workers."""
+        return set(children(self.zygote._process.pid))
+
+    async def settled(self):
+        """Wait until there are as many workers as configured, and nothing else."""
+        await until(lambda: self.pool.count == SIZE and len(self.pids()) == SIZE and len(self.pool._idle) == SIZE)
+
+    async def busy(self, count=1):
+        """Wait until so many workers run a guest; their processes."""
+
+        def running():
+            taken = [worker.child.pid for worker in self.pool._workers if worker not in self.pool._idle]
+            return found if len(found := [pid for pid in taken if runs(pid)]) >= count else None
+
+        return await until(running)
+
+
+async def until(condition):
+    """Wait until `condition()` is true, and return it."""
+    with trio.fail_after(PATIENCE):
+        while not (result := condition()):  # noqa: ASYNC110 - of what the kernel does there is no event
+            await trio.sleep(0.01)
+    return result
+
+
+def runs(pid):
+    """Whether a process has the processor or waits for it."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+    return False
+
+
+@pytest.fixture
+async def rig(cache):
+    rig = Rig(cache)
+    await rig.zygote.start()
+    everyone = [rig.zygote._process.pid]
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.pool.run)
+            await rig.settled()
+            yield rig
+            everyone += [rig.zygote._process.pid, *rig.pids()]
+            nursery.cancel_scope.cancel()
+    finally:
+        rig.zygote.close()
+        assert wait_for_end(everyone) == []
+
+
+# ---- one call ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_is_answered(rig):
+    echo = await rig.load("echo")
+    assert await rig.call(echo, "echo:hello") == ["echo:hello"]
+    assert (await rig.pool.call(echo, Trigger(echo.slot))).trigger == "echo:"
+
+
+async def test_every_call_meets_a_fresh_plugin(rig):
+    counter = await rig.load("counter")
+    assert [await rig.call(counter) for _ in range(5)] == [["1"]] * 5
+
+
+async def test_a_deadline_costs_the_worker_and_the_next_call_works(rig):
+    spin, echo = await rig.load("spin", deadline=0.1), await rig.load("echo")
+    before = rig.pids()
+    assert await rig.fault(spin) == "timeout"
+    assert await rig.call(echo) == ["echo:x"]
+    await rig.settled()
+    assert len(rig.pids() & before) == SIZE - 1
+    assert rig.pool.killed == 1
+
+
+async def test_the_deadline_does_not_count_the_wait_for_a_worker(rig):
+    spin = await rig.load("spin", deadline=0.3)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(rig.fault, spin)
+        await rig.busy()
+        echo = await rig.load("echo", "spin", deadline=0.2)  # counts as the same plugin, so it has to wait
+        assert await rig.call(echo) == ["echo:x"]
+
+
+async def test_a_cancelled_call_costs_the_worker_and_the_next_call_works(rig):
+    spin, echo = await rig.load("spin"), await rig.load("echo")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.call, spin)
+        (victim,) = await rig.busy()
+        nursery.cancel_scope.cancel()
+    await until(lambda: not is_alive(victim))
+    assert await rig.call(echo) == ["echo:x"]
+    await rig.settled()
+    assert rig.pool.killed == 1
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_costs_nothing(rig):
+    spin = await rig.load("spin")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.call, spin)
+        await rig.busy()
+        with trio.move_on_after(0.01) as scope:
+            await rig.call(spin)
+        assert scope.cancelled_caught
+        assert rig.pool.killed == 0
+        nursery.cancel_scope.cancel()
+    await rig.settled()
+    assert rig.pool._held == Counter()
+    assert rig.pool._waiting == 0
+
+
+async def test_a_trap_costs_no_worker(rig):
+    bad, before = await rig.load("unreachable"), rig.pids()
+    for _ in range(5):
+        assert await rig.fault(bad) == "trap"
+    assert rig.pids() == before
+
+
+# ---- lost processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGABRT])
+async def test_a_worker_that_dies_in_a_call_costs_that_call_only(rig, number):
+    spin, echo = await rig.load("spin"), await rig.load("echo")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(faults_as, rig, spin, "trap")
+        (victim,) = await rig.busy()
+        os.kill(victim, number)
+        if number == signal.SIGSEGV:  # the runtime's own handler takes the first, and restores the default
+            await until(lambda: kill(victim, number))
+        for _ in range(5):
+            assert await rig.call(echo) == ["echo:x"]
+    await rig.settled()
+    assert await rig.call(echo) == ["echo:x"]
+
+
+def kill(pid, number):
+    """Send a signal; whether the process had ended before."""
+    if is_alive(pid):
+        os.kill(pid, number)
+        return False
+    return True
+
+
+async def faults_as(rig, load, code):
+    assert await rig.fault(load) == code
+
+
+async def test_idle_workers_that_die_are_replaced(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    before = rig.pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: not before & rig.pids())
+    await rig.settled()
+    assert await rig.call(echo) == ["echo:x"]
+
+
+async def test_when_the_zygote_dies_everything_is_made_anew(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    for _ in range(2):
+        zygote, workers = rig.zygote._process.pid, rig.pids()
+        os.kill(zygote, signal.SIGKILL)
+        await until(lambda workers=workers: not any(map(is_alive, workers)))
+        await until(lambda zygote=zygote: rig.zygote._process and rig.zygote._process.pid != zygote)
+        await rig.settled()
+        assert await rig.call(echo) == ["echo:x"]
+
+
+async def test_a_worker_that_is_stopped_is_as_good_as_one_that_spins(rig):
+    echo = await rig.load("echo", deadline=0.2)
+    await rig.pool.add(echo)
+    stopped = rig.pids()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    assert await rig.fault(echo) == "timeout"
+    assert await rig.fault(echo) == "timeout"
+    await until(lambda: not stopped & rig.pids())
+    assert await rig.call(echo) == ["echo:x"]
+
+
+async def test_nothing_is_left_of_200_killed_workers(rig):
+    spin, echo = await rig.load("spin", deadline=0.002), await rig.load("echo")
+    await rig.fault(spin)
+    await rig.settled()
+    gc.collect()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        assert await rig.fault(spin) == "timeout"
+    await rig.settled()
+    assert await rig.call(echo) == ["echo:x"]
+    assert rig.pool.killed == 201
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir(f"/proc/{rig.zygote._process.pid}/fd")) < 10
+    assert len(rig.pids()) == SIZE  # zombies would count
+
+
+# ---- who gets one -----------------------------------------------------------------------------------------------
+
+
+async def test_a_slow_plugin_never_holds_all_workers(rig):
+    spin, echo = await rig.load("spin", deadline=1.0), await rig.load("echo")
+    await rig.pool.add(echo)
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ends, rig, spin)
+        await rig.busy()
+        for _ in range(50):
+            with trio.fail_after(0.5):
+                assert await rig.call(echo) == ["echo:x"]
+        nursery.cancel_scope.cancel()
+
+
+async def ends(rig, load):
+    with suppress(PluginFault):
+        await rig.call(load)
+
+
+async def test_several_slow_plugins_make_the_pool_grow_and_it_shrinks_again(rig):
+    slow = [await rig.load("spin", f"slow-{number}") for number in range(SIZE)]
+    echo = await rig.load("echo")
+    async with trio.open_nursery() as nursery:
+        for load in slow:
+            nursery.start_soon(ends, rig, load)
+        await rig.busy(SIZE)
+        with trio.fail_after(2):
+            assert await rig.call(echo) == ["echo:x"]
+        nursery.cancel_scope.cancel()
+    await rig.settled()
+
+
+async def test_the_pool_never_grows_beyond_its_limit(rig):
+    slow = [await rig.load("spin", f"slow-{number}", deadline=0.3) for number in range(SIZE + MOST_EXTRA + 3)]
+    most = 0
+    async with trio.open_nursery() as nursery:
+        for load in slow:
+            nursery.start_soon(ends, rig, load)
+        while nursery.child_tasks:
+            most = max(most, rig.pool.count, len(rig.pids()) - 1)
+            await trio.sleep(0.01)
+    assert SIZE < most <= SIZE + MOST_EXTRA
+    await rig.settled()
+
+
+async def test_two_slow_plugins_do_not_starve_a_third(rig):
+    slow = [await rig.load("spin", f"slow-{number}", deadline=1.0) for number in range(2)]
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    async with trio.open_nursery() as nursery:
+        for load in slow:
+            for _ in range(20):
+                nursery.start_soon(ends, rig, load)
+        await rig.busy(SIZE)
+        for _ in range(5):
+            with trio.fail_after(0.5):
+                assert await rig.call(echo) == ["echo:x"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_extra_worker_that_came_too_late_goes_again(rig):
+    taken = [await rig.pool._take(plugin) for plugin in ("a", "b")]
+    rig.pool._waiting += 1
+    rig.pool._grow()
+    await until(lambda: rig.pool._idle)
+    rig.pool._waiting -= 1  # who waited got another worker that was freed at the same moment
+    for worker, plugin in zip(taken, ("a", "b"), strict=True):
+        rig.pool._give_back(worker, SimpleNamespace(plugin=plugin))
+    with trio.fail_after(1):
+        await rig.settled()
+
+
+async def test_who_waits_too_long_is_told_that_all_are_busy(rig, monkeypatch):
+    monkeypatch.setattr("swiftd.pool.WAIT_LIMIT", 0.2)
+    spin = await rig.load("spin")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.call, spin)
+        await rig.busy()
+        assert await rig.fault(spin) == "busy"
+        nursery.cancel_scope.cancel()
+    assert rig.pool._waiting == 0
+
+
+async def test_under_a_mixed_load_every_call_gets_its_own_answer(rig):
+    echo, spin = await rig.load("echo"), await rig.load("spin", deadline=0.05)
+    wrong = []
+
+    async def ask(number):
+        if await rig.call(echo, f"echo:{number}") != [f"echo:{number}"]:
+            wrong.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(ask, number)
+            if number % 20 == 0:
+                nursery.start_soon(ends, rig, spin)
+    assert wrong == []
+    assert rig.pool._held == Counter()
+
+
+# ---- what they have loaded --------------------------------------------------------------------------------------
+
+
+async def test_what_is_added_is_loaded_everywhere_and_what_is_removed_nowhere(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    assert [worker.loaded for worker in rig.pool._workers] == [{echo.slot}] * SIZE
+    await rig.pool.remove(echo.slot)
+    assert [worker.loaded for worker in rig.pool._workers] == [set()] * SIZE
+
+
+async def test_a_new_worker_has_what_the_others_have(rig):
+    echo, spin = await rig.load("echo"), await rig.load("spin", deadline=0.05)
+    await rig.pool.add(echo)
+    await rig.fault(spin)
+    await rig.settled()
+    assert all(echo.slot in worker.loaded for worker in rig.pool._workers)
+
+
+async def test_what_was_never_added_is_loaded_for_the_call(rig):
+    assert await rig.call(await rig.load("echo")) == ["echo:x"]
+
+
+async def test_a_removed_plugin_can_still_be_called_by_who_was_about_to(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    await rig.pool.remove(echo.slot)
+    assert await rig.call(echo) == ["echo:x"]
+
+
+async def test_adding_waits_for_a_busy_worker_and_answers_go_on(rig):
+    spin, echo = await rig.load("spin", deadline=0.3), await rig.load("echo")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ends, rig, spin)
+        await rig.busy()
+        nursery.start_soon(rig.pool.add, echo)
+        assert await rig.call(echo) == ["echo:x"]
+    await rig.settled()
+    assert all(echo.slot in worker.loaded for worker in rig.pool._workers)
+
+
+@pytest.mark.parametrize("changes", [{"digest": "0" * 64}, {"artefact": "/nowhere.cwasm"}, {"artefact": "/proc"}])
+async def test_an_artefact_that_is_not_what_was_compiled_is_not_loaded(rig, changes):
+    bad, echo = await rig.load("echo", **changes), await rig.load("echo")
+    before = rig.pids()
+    with pytest.raises(ArtefactError):
+        await rig.pool.add(bad)
+    with pytest.raises(ArtefactError):
+        await rig.call(bad)
+    assert await rig.call(echo) == ["echo:x"]
+    assert rig.pids() == before
+    assert rig.pool.killed == 0
+
+
+async def test_two_versions_of_a_plugin_can_be_loaded_at_once(rig):
+    old, new = await rig.load("ok", "p"), await rig.load("counter", "p")
+    await rig.pool.add(old)
+    await rig.pool.add(new)
+    assert (await rig.call(old), await rig.call(new)) == (["fine"], ["1"])
