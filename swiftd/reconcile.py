@@ -101,7 +101,8 @@ class _Batch:
 
     async def complete(self) -> None:
         """Wait for all that are expected."""
-        if self._expected:
+        while self._expected:
+            self._done = trio.Event()
             await self._done.wait()
 
     def close(self) -> dict[str, Version | None]:

@@ -9,7 +9,6 @@ import pytest
 from daemons import Daemon
 
 
-
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """A compile cache for the whole run. `SWIFTD_TEST_CACHE` names one that outlives it."""

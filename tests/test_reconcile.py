@@ -90,9 +90,11 @@ class FakePool:
         self.faults = {}
         self.lost = set()
         self.held = {}
+        self.steps_to_add = 1
 
     async def add(self, load):
-        await trio.lowlevel.checkpoint()
+        for _ in range(self.steps_to_add):
+            await trio.lowlevel.checkpoint()
         if load.digest in self.lost:
             self.lost.discard(load.digest)
             raise ArtefactError("flipped")
@@ -223,7 +225,9 @@ async def test_what_is_cached_serves_when_the_first_pass_is_done(rig):
         assert rig.catalog.pending()[0].name == "slow"
 
 
-async def test_what_changes_together_is_put_in_service_in_one_step(rig):
+@pytest.mark.parametrize("steps", [1, 10])
+async def test_what_changes_together_is_put_in_service_in_one_step(rig, steps):
+    rig.pool.steps_to_add = steps
     rig.compiler.cache.update({s: Entry(digest=s, contract=CONTRACT) for s in ("one", "two")})
     rig.put("a", "one")
     rig.put("b", "two")

@@ -6,8 +6,8 @@ process number.
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from daemons import eventually, wait_for_end
-from frontend_plugin import plugin
+from daemons import GUESTS, eventually, wait_for_end
 
 PATIENCE = 20.0
 """Seconds. Nothing here takes that long, except on a machine that is very busy."""
@@ -30,7 +29,14 @@ FAKE_CLIPBOARD = (
     '#!/bin/sh\n# In the place of xclip: keeps what it is given.\ncat >>"$HOME/copied"; echo >>"$HOME/copied"\n'
 )
 
-OPENER = '#!/bin/sh\nprintf "%s\\0" "$@" >"$HOME/part"; mv "$HOME/part" "$HOME/opened"\n'
+STAND_IN_FOR_XDG_OPEN = """#!/bin/sh
+# In the place of xdg-open: keeps what it is given, in a file for each call.
+printf '%s\\0' "$@" >"$HOME/part.$$" && mv "$HOME/part.$$" "$HOME/opened.$$"
+"""
+
+
+OTHERS = (".cache",)
+"""What other programs may make in a home folder."""
 
 
 def needs(*programs):
@@ -60,6 +66,7 @@ class Session:
             "XDG_RUNTIME_DIR": str(self.runtime),
         }
         self.script("xclip", FAKE_CLIPBOARD)
+        self.files = self.home / "it's $(touch pwned) & <b>"
         self._started = []
 
     def script(self, name, text):
@@ -68,15 +75,50 @@ class Session:
         path.write_text(text)
         path.chmod(0o755)
 
-    def install_files(self, trigger, names):
-        """Make files of these names, and a plugin that lists them, with a script for the desktop's xdg-open."""
-        paths = [self.home / name for name in names]
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        rows = [(name, f"swiftctl open -- {shlex.quote(str(path))}") for name, path in zip(names, paths, strict=True)]
-        self.daemon.install(plugin(trigger, rows), "files")
-        self.script("xdg-open", OPENER)
+    def install_files(self, names):
+        """Make a folder with files of these names, and have the real plugin list it, which is granted to read it.
+
+        Opening one calls a script that stands in for xdg-open.
+        """
+        self.files.mkdir()
+        for name in names:
+            (self.files / name).touch()
+        self.daemon.install(GUESTS / "built" / "list-files.wasm")
+        folder = json.dumps(str(self.files))  # a string of TOML as well
+        self.daemon.config.write_text(
+            f"[plugins.list-files]\ngrants = {{ read = [{folder}] }}\nsettings = {{ folder = {folder} }}\n"
+        )
+        self.script("stand-in-for-xdg-open", STAND_IN_FOR_XDG_OPEN)
+        (self.bin / "xdg-open").symlink_to("stand-in-for-xdg-open")
+        self._made = self._everything()
+
+    def check_opened(self, name):
+        """Wait until something was opened; it was this file and no other, and nothing else has happened."""
+        calls = eventually(lambda: list(self.home.glob("opened.*")), PATIENCE)
+        opened = [call.read_bytes().split(b"\0")[:-1] for call in calls]
+        assert opened == [[os.fsencode(self.files / name)]]
+        for call in calls:
+            call.unlink()
+        self.check_untouched()
+
+    def check_untouched(self):
+        """No file of the home folder was made, removed or written to, and none is called `pwned` anywhere."""
+        assert self._everything() == self._made
+        assert not [path for place in (self.folder, self.daemon.home) for path in place.rglob("pwned")]
+        assert not Path("pwned").exists()
+
+    def _everything(self):
+        """The files of the home folder and their sizes, without what programs keep there for themselves."""
+        paths = (path for path in self.home.rglob("*") if path.relative_to(self.home).parts[0] not in OTHERS)
+        return {path: path.lstat().st_size for path in paths if not path.is_dir()}
+
+    def serve(self):
+        """Start the daemon, if it does not run yet, and wait until its plugins serve."""
+        if self.daemon.process is None:
+            self.daemon.start()
+        client = self.daemon.client()
+        for listed in client.ask("plugins")["plugins"]:
+            client.settled(listed["name"])
 
     def start(self, *words, **more):
         """Start a program; its output goes to the test's log."""
@@ -191,11 +233,14 @@ class Terminal:
 
     def __init__(self, session):
         self.session = session
+        self.size = (100, 24)
         self._socket = str(session.folder / "tmux")
 
     def open(self, command):
         environment = [f"-e{name}={value}" for name, value in self.session.environment.items()]
-        self._tmux("-f/dev/null", "new-session", "-d", "-x100", "-y24", *environment, "--", "sh", "-c", command)
+        columns, lines = self.size
+        size = (f"-x{columns}", f"-y{lines}")
+        self._tmux("-f/dev/null", "new-session", "-d", *size, *environment, "--", "sh", "-c", command)
 
     def _tmux(self, *words):
         return self.session.run("tmux", "-S", self._socket, *words)

@@ -8,13 +8,9 @@ import time
 import pytest
 from frontend_plugin import plugin
 from frontend_session import needs
+from hostile_files import NAMES, SHOWN
 
 pytestmark = needs("fzf", "tmux")
-
-HOSTILE = ["'; touch pwned #", "$(touch pwned)", "`touch pwned`", "two\nlines", "a\tb", "<b>bold</b>", "\x1b[31mred"]
-SHOWN = ["'; touch pwned #", "$(touch pwned)", "`touch pwned`", "two lines", "a b", "<b>bold</b>", "[31mred"]
-
-FILES = [*HOSTILE[:6], '"; touch pwned; "', "-x", "a\\nb %s", "{q} {1}"]
 
 
 @pytest.fixture
@@ -22,10 +18,7 @@ def fzf(session, terminal):
     """Starts it in the terminal, which says its exit status when it has ended."""
 
     def start(*options):
-        session.daemon.start()
-        client = session.daemon.client()
-        for listed in client.ask("plugins")["plugins"]:
-            client.settled(listed["name"])
+        session.serve()
         session.environment["DISPLAY"] = ":0"  # for the clipboard, which is a script here
         terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
         terminal.shows("swift>")
@@ -72,30 +65,25 @@ def test_whatever_is_typed_is_asked(session, terminal, fzf, text):
     assert not list(session.folder.rglob("pwned"))
 
 
-def test_names_of_any_kind_are_rows_and_each_starts_its_own(session, terminal, fzf):
-    rows = [(name, f"echo {index} >>$HOME/ran") for index, name in enumerate(HOSTILE)]
-    session.daemon.install(plugin("h", rows), "hostile")
-    fzf()
-    terminal.type("h")
-    for name in SHOWN:
-        terminal.shows(name)
-    terminal.press("Down", "Down")
-    terminal.shows("> `touch pwned`")
-    terminal.press("Enter")
-    terminal.shows("status 0")
-    assert session.said("ran") == "2\n"
-    assert not list(session.folder.rglob("pwned"))
-
-
-@pytest.mark.parametrize("number", range(len(FILES)))
-def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, terminal, fzf, number):
-    session.install_files("f", FILES)
-    fzf("--query", "f")
-    terminal.shows(f"{len(FILES)}/{len(FILES)}")
-    terminal.press(*["Down"] * number, "Enter")
-    terminal.shows("status 0")
-    assert session.said("opened") == f"{session.home}/{FILES[number]}\0"
-    assert not list(session.folder.rglob("pwned"))
+def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, terminal, fzf):
+    """Whatever it is called; and it is shown right before."""
+    session.install_files(NAMES)
+    terminal.size = (250, 60)
+    fzf("--query", "f/")
+    terminal.shows(f"{len(NAMES)}/{len(NAMES)}")
+    shown = [line.removeprefix(">").strip() for line in terminal.lines()]
+    first = shown.index(SHOWN[NAMES[0]])
+    assert shown[first : first + len(NAMES)] == [SHOWN[name] for name in NAMES]
+    terminal.close()
+    for number, name in enumerate(NAMES):
+        fzf("--query", "f/")
+        terminal.shows(f"{len(NAMES)}/{len(NAMES)}")
+        terminal.press(*["Down"] * number, "Enter")
+        terminal.shows("status 0")
+        session.check_opened(name)
+        terminal.close()
+    time.sleep(0.3)
+    session.check_untouched()
 
 
 def test_what_plugins_complain_of_is_a_row_that_starts_nothing(session, terminal, fzf):

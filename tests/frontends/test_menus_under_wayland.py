@@ -80,10 +80,7 @@ def compositor(session):
 @pytest.fixture(params=[pytest.param(name, marks=needs(name)) for name in ("fuzzel", "wofi", "tofi")])
 def menu(request, session, compositor):
     def start(*options):
-        session.daemon.start()
-        client = session.daemon.client()
-        for listed in client.ask("plugins")["plugins"]:
-            client.settled(listed["name"])
+        session.serve()
         before = compositor.picture()
         process = session.start("swiftctl", "menu", request.param, *options)
         compositor.settle(before)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from frontend_plugin import plugin
 from frontend_session import PATIENCE, needs
+from hostile_files import NAMES
 
 pytestmark = [pytest.mark.xserver, needs("Xvfb", "xdotool", "import")]
 
@@ -15,10 +16,7 @@ pytestmark = [pytest.mark.xserver, needs("Xvfb", "xdotool", "import")]
 @pytest.fixture
 def menu(session, screen):
     def start(tool, *options):
-        session.daemon.start()
-        client = session.daemon.client()
-        for listed in client.ask("plugins")["plugins"]:
-            client.settled(listed["name"])
+        session.serve()
         before = screen.picture()
         process = session.start("swiftctl", "menu", tool, *options)
         screen.settle(before)
@@ -58,6 +56,18 @@ def test_rows_of_the_same_name_start_their_own(session, screen, menu, tool):
     screen.press("Down", "Down", "Down", "Return")
     assert started.wait(PATIENCE) == 0
     assert session.said("ran") == "3\n"
+
+
+def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, screen, menu, tool):
+    """Whatever it is called."""
+    session.install_files(NAMES)
+    for number, name in enumerate(NAMES):
+        started = menu(tool, "--query", "f/")
+        screen.press(*["Down"] * number, "Return")
+        assert started.wait(PATIENCE) == 0
+        session.check_opened(name)
+    time.sleep(0.3)
+    session.check_untouched()
 
 
 def test_typing_something_else_asks_that(session, screen, menu, tool):

@@ -9,23 +9,14 @@ from pathlib import Path
 import pytest
 from frontend_plugin import plugin
 from frontend_session import PATIENCE, needs
+from hostile_files import NAMES, SHOWN
 
 from swiftctl.rofi_start import LIVE_SINCE, version
 
 pytestmark = [pytest.mark.xserver, needs("rofi", "Xvfb", "xdotool", "import")]
 
-HOSTILE = [
-    "'; touch pwned #",
-    "$(touch pwned)",
-    "`touch pwned`",
-    "two\nlines",
-    "<b>bold</b> & <i",
-    "\x1b]0;x\x07",
-    "a\x1fb",
-]
-
-
-FILES = [*HOSTILE[:5], '"; touch pwned; "', "-x", "a\\nb %s", "&#10;é😀"]
+LINES = 15
+"""Rows on a page, by rofi's own settings."""
 
 
 @pytest.fixture
@@ -33,10 +24,7 @@ def rofi(session, screen):
     """Starts rofi and waits for its window."""
 
     def start(*options, ready=True):
-        session.daemon.start()
-        client = session.daemon.client()
-        for listed in client.ask("plugins")["plugins"]:
-            client.settled(listed["name"])
+        session.serve()
         process = session.start("swiftctl", "rofi", *options)
         if ready:
             screen.window("rofi")
@@ -52,6 +40,15 @@ def ask(screen, text):
     before = screen.settle(before)
     screen.press("Return")
     screen.settle(before)
+
+
+def pages(screen):
+    """What is on the screen, page by page."""
+    pages = [screen.settle()]
+    while len(pages) * LINES < len(NAMES):
+        screen.press("Next")
+        pages.append(screen.settle(pages[-1]))
+    return pages
 
 
 def test_the_answer_is_shown_and_choosing_it_runs_its_command_once(session, screen, rofi):
@@ -83,27 +80,37 @@ def test_rofi_is_gone_at_once_though_the_command_goes_on(session, screen, rofi):
     assert not [variable for variable in environment if variable.startswith(b"ROFI_")]
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_names_of_any_kind_are_rows_and_each_starts_its_own(session, screen, rofi, number):
-    rows = [(name, f"echo {index} >>$HOME/ran") for index, name in enumerate(HOSTILE)]
-    session.daemon.install(plugin("h", rows), "hostile")
+def test_names_of_any_kind_are_shown_right(session, screen, rofi):
+    """The picture is that of rofi with these rows."""
+    session.install_files(NAMES)
     started = rofi()
-    ask(screen, "h")
-    screen.press(*["Down"] * number, "Return")
-    assert started.wait(PATIENCE) == 0
-    assert session.said("ran") == f"{number}\n"
-    assert not list(session.folder.rglob("pwned"))
+    ask(screen, "f/")
+    ours = pages(screen)
+    screen.press("Escape")
+    started.wait(PATIENCE)
+
+    rows = session.home / "rows"
+    rows.write_text("\0prompt\x1ff/\n\0markup-rows\x1ffalse\n" + "".join(f"{SHOWN[name]}\n" for name in NAMES))
+    started = session.start("rofi", "-modi", f"f/:cat {rows}", "-show", "f/")
+    screen.window("rofi")
+    screen.settle()
+    expected = pages(screen)
+    screen.press("Escape")
+    started.wait(PATIENCE)
+    assert [page == wanted for page, wanted in zip(ours, expected, strict=True)] == [True] * len(ours)
 
 
-@pytest.mark.parametrize("number", range(len(FILES)))
-def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, screen, rofi, number):
-    session.install_files("f", FILES)
-    started = rofi()
-    ask(screen, "f")
-    screen.press(*["Down"] * number, "Return")
-    assert started.wait(PATIENCE) == 0
-    assert session.said("opened") == f"{session.home}/{FILES[number]}\0"
-    assert not list(session.folder.rglob("pwned"))
+def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, screen, rofi):
+    """Whatever it is called."""
+    session.install_files(NAMES)
+    for number, name in enumerate(NAMES):
+        started = rofi()
+        ask(screen, "f/")
+        screen.press(*["Down"] * number, "Return")
+        assert started.wait(PATIENCE) == 0
+        session.check_opened(name)
+    time.sleep(0.3)
+    session.check_untouched()
 
 
 @pytest.mark.parametrize("text", ["--help", "-x", "=", "<b>&"])
