@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from swiftd.journal import Health
+from swiftd.paths import printable
 from swiftd.protocol import PluginInfo, PluginState, PluginTimes
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Catalog:
         grants = msgspec.to_builtins(version.settings.grants) if version else {}
         return PluginInfo(
             name=plugin.name,
-            path=printable(str(plugin.path)),
+            path=printable(plugin.path),
             bundled=plugin.bundled,
             trigger=version.trigger if version else None,
             state="failing" if failing else plugin.state,
@@ -228,9 +229,3 @@ def _conflict(plugins: list[Plugin]) -> str:
         f"the trigger {trigger!r} is {first.name}'s, so {', '.join(p.name for p in others)} never answers: "
         f"give one of them another with `trigger` in config.toml"
     )
-
-
-def printable(name: str) -> str:
-    """A file name as it can be shown and sent: bytes that are no UTF-8, and control characters, replaced."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)

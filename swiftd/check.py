@@ -44,9 +44,9 @@ class Checker:
 
         """
         path = Path(request.path)
-        if not path.is_absolute():
+        if not path.is_absolute() or "\0" in request.path:
             raise RequestError("bad-request", f"path: expected one from the root, found {request.path!r}")
-        found = await trio.to_thread.run_sync(look, path)
+        found = await trio.to_thread.run_sync(look, path, abandon_on_cancel=True)
         answer = CheckAnswer(id=request.id, accepted=False, error=found.problem, size=found.size)
         if found.problem is not None:
             return answer

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import trio
 
 from swiftd.errors import DaemonError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 START_LIMIT = 20.0
 """Seconds for the zygote to start. It takes 0.1 on an idle machine; a cold disk takes the rest."""
+
+LONGEST_MESSAGE = 64 * 1024 * 1024
+"""Bytes that a child may say at once: an answer of 4 MiB, and then some. It may be a child that was taken over."""
 
 Kind = Literal["w", "c"]
 
@@ -84,7 +88,7 @@ class Child:
             LostError: it ended before.
 
         """
-        buffer = b""
+        buffer = bytearray()
         needed = HEADER.size
         while len(buffer) < needed:
             try:
@@ -99,7 +103,12 @@ class Child:
             buffer += data
             if len(buffer) >= HEADER.size:
                 needed = HEADER.size + HEADER.unpack_from(buffer)[0]
-        return decode(buffer[HEADER.size : needed])
+            if len(buffer) > LONGEST_MESSAGE:
+                break
+        try:
+            return decode(bytes(buffer[HEADER.size : needed]))
+        except msgspec.MsgspecError as error:
+            raise LostError(self.pid, said_something=True) from error
 
     async def wait(self) -> None:
         """Return when the process has ended."""
@@ -141,7 +150,10 @@ class Zygote:
         """
         async with self._lock:
             if self._process is None:
-                await self._start()
+                try:
+                    await self._start()
+                except OSError as error:
+                    raise DaemonError(f"no sandbox process can be made: {error}") from error
 
     async def fork(self, kind: Kind, descriptors: Sequence[int] = ()) -> Child:
         """A new child, of the kind and with the descriptors that zygote.py describes.
@@ -152,9 +164,9 @@ class Zygote:
         """
         async with self._lock:
             for last_try in (False, True):
-                if self._process is None:
-                    await self._start()
                 try:
+                    if self._process is None:
+                        await self._start()
                     return await self._fork(kind, descriptors)
                 except OSError as error:
                     self.close()
@@ -164,6 +176,8 @@ class Zygote:
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._control = trio.socket.from_stdlib_socket(ours)  # closed with the rest, also if what follows fails
         with theirs:
             # Not trio's open_process: that forks in a thread, and with the thread's end the kernel would deliver
             # the parent-death signal to anything that asked for one.
@@ -176,8 +190,6 @@ class Zygote:
                 env={"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path))), "LANG": "C.UTF-8"},
                 start_new_session=True,
             )
-        ours.setblocking(False)
-        self._control = trio.socket.from_stdlib_socket(ours)
         hello = b""
         with trio.move_on_after(START_LIMIT):
             hello = await self._control.recv(4096)

@@ -168,11 +168,9 @@ class _Named(msgspec.Struct):
 
 def _put(temporary: str, place: Path) -> None:
     """Let a finished file appear in its place, whatever is there."""
-    try:
-        os.replace(temporary, place)  # noqa: PTH105 - a name
-    except IsADirectoryError:  # nothing of ours; but the cache is
+    if place.is_dir() and not place.is_symlink():  # nothing of ours; but the cache is
         shutil.rmtree(place)
-        os.replace(temporary, place)  # noqa: PTH105 - a name
+    os.replace(temporary, place)  # noqa: PTH105 - a name
 
 
 def _remove(path: Path | str) -> None:

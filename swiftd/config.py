@@ -7,6 +7,7 @@ ConfigError that names the key and the line. The rest of the program never sees 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,9 @@ from swiftd.sandbox.messages import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LARGEST_FILE = 1024 * 1024
+"""Characters that are read of the file."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,10 +139,12 @@ def read(path: Path) -> Config:
 
     """
     try:
-        text = path.read_text("utf-8")
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        with open(number, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            text = file.read(LARGEST_FILE)
     except FileNotFoundError:
         return Config()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     try:
         return parse(text)
@@ -159,6 +165,8 @@ def parse(text: str) -> Config:
         place = re.search(r"\(at (?:line (\d+), column \d+|end of document)\)$", str(error))
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         raise ConfigError(f"line {line}: {re.sub(r' .at .*$', '', str(error))}") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"line 1: {error}") from error
     except RecursionError as error:
         raise ConfigError("line 1: the file is nested too deeply to be read") from error
     try:

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from swiftd.catalog import printable
+from swiftd.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

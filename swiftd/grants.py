@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from platformdirs import PlatformDirs
 
+from swiftd.paths import printable
 from swiftd.sandbox.messages import Grants
 
 if TYPE_CHECKING:
@@ -34,20 +35,28 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     problems: list[str] = []
     own = [_real(path) for path in protected]
 
-    def usable(kind: str, written: Iterable[str]) -> tuple[str, ...]:
+    def usable(kind: str, written: Iterable[str]) -> list[tuple[str, str]]:
         given = []
         for text in written:
             try:
                 given.append(_folder(text, kind, own, problems))
-            except ValueError as error:
-                problems.append(f"grants.{kind}: {error}")
-        return tuple(given)
+            except (ValueError, OSError, RuntimeError) as error:
+                problems.append(f"grants.{kind}: {text!r} is not given: {error}")
+        return given
 
+    write = usable("write", settings.write)
+    read = []
+    for guest, real in usable("read", settings.read):
+        # What a plugin may write it could turn into a link; and it may read there anyway.
+        if any(Path(real).is_relative_to(writable) for _, writable in write):
+            problems.append(f"grants.read: {guest!r} is a part of what is granted for writing")
+        else:
+            read.append((guest, real))
     environment = {name for name in os.environ if name in HARMLESS_ENVIRONMENT or name.startswith("LC_")}
     environment.update(settings.env)
     grants = Grants(
-        read=usable("read", settings.read),
-        write=usable("write", settings.write),
+        read=tuple(read),
+        write=tuple(write),
         env=tuple((name, os.environ[name]) for name in sorted(environment) if _is_text(os.environ.get(name))),
         clock=settings.clock,
     )
@@ -67,23 +76,30 @@ def _is_text(value: str | None) -> bool:
         return False
 
 
-def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> str:
+def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> tuple[str, str]:
+    """What a folder is called, and what it really is.
+
+    Raises:
+        ValueError: it is not given, and why.
+        OSError: it can't be looked at.
+
+    """
     path = Path(_expanded(text))
     if not path.is_absolute():
-        raise ValueError(f"{text!r} is not given: expected a path from the root, `~` or `$XDG_...`")
-    if not _is_text(str(path)):
-        raise ValueError(f"{text!r} is not given: {str(path)!r} is no UTF-8")
-    if not path.exists():
-        raise ValueError(f"{text!r} is not given: there is no {path}")
-    if not path.is_dir():
-        raise ValueError(f"{text!r} is not given: {path} is not a folder")
+        raise ValueError("expected a path from the root, `~` or `$XDG_...`")
     real = _real(path)
+    if not _is_text(str(path)) or not _is_text(str(real)):
+        raise ValueError("it is no UTF-8")
+    if not path.exists():
+        raise ValueError(f"there is no {path}")
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder")
     for private in own:
         if real == private or private in real.parents or (kind == "write" and real in private.parents):
-            raise ValueError(f"{text!r} is not given: it would hand over swiftd's own {private}")
+            raise ValueError(f"it would hand over swiftd's own {printable(private)}")
         if real in private.parents:
-            notes.append(f"grants.{kind}: {text!r} includes swiftd's own {private}")
-    return str(path)
+            notes.append(f"grants.{kind}: {text!r} includes swiftd's own {printable(private)}")
+    return str(path), str(real)
 
 
 def _expanded(text: str) -> str:
@@ -100,7 +116,7 @@ def _expanded(text: str) -> str:
     name = found[1] or found[2]
     value = os.environ.get(name) or _by_default(name)
     if not value:
-        raise ValueError(f"{text!r} is not given: ${name} is not set")
+        raise ValueError(f"${name} is not set")
     return value + text[found.end() :]
 
 

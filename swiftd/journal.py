@@ -120,7 +120,7 @@ class Journal:
             Denial(
                 name,
                 count,
-                f"[plugins.{section or plugin}] grants = {{ {_GRANTS[name]} }}" if name in _GRANTS else None,
+                _grant(section or plugin, _GRANTS[name]) if name in _GRANTS else None,
             )
             for name, count in sorted(self._denied.get(plugin, Counter()).items())
         ]
@@ -133,3 +133,10 @@ class Journal:
     def forget_denials(self, plugin: str) -> None:
         """Start anew: the plugin is another one now, or has other grants."""
         self._denied.pop(plugin, None)
+
+
+def _grant(plugin: str, grant: str) -> str:
+    """The lines of config.toml that give a plugin something."""
+    plain = plugin.isascii() and plugin.replace("-", "").replace("_", "").isalnum()
+    name = plugin if plain else '"' + plugin.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"[plugins.{name}.grants]\n{grant}"

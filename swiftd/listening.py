@@ -57,12 +57,26 @@ def _passed() -> socket.socket | None:
         return None
     if int(count) > 1:
         raise DaemonError(f"{count} sockets were passed, where one is expected: see swiftd.socket")
-    passed = socket.socket(fileno=_FIRST_PASSED)
+    try:
+        passed = socket.socket(fileno=_FIRST_PASSED)
+    except OSError as error:
+        raise DaemonError(f"what was passed is no socket ({error.strerror}): see swiftd.socket") from error
     passed.set_inheritable(False)
-    if (passed.family, passed.type) != (socket.AF_UNIX, socket.SOCK_STREAM):
-        raise DaemonError("what was passed is no Unix stream socket: see swiftd.socket")
+    if (passed.family, passed.type) != (socket.AF_UNIX, socket.SOCK_STREAM) or not _listens(passed):
+        passed.close()
+        raise DaemonError("what was passed is no Unix stream socket that is listened on: see swiftd.socket")
     passed.setblocking(False)
+    _log.info("a service manager listens on %s", _name(passed))
     return passed
+
+
+def _listens(passed: socket.socket) -> bool:
+    return bool(passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _name(passed: socket.socket) -> str:
+    """The socket's address as systemd writes it, with `@` for an abstract one."""
+    return os.fsdecode(passed.getsockname()).replace("\0", "@", 1)
 
 
 @contextmanager

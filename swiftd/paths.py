@@ -88,3 +88,9 @@ def make_private(folder: Path) -> None:
         raise UnsafeFolderError(f"{folder} is meant for all: choose a place inside it")
     if found.st_mode & 0o077:
         folder.chmod(0o700)
+
+
+def printable(name: Path | str) -> str:
+    """A file name as it can be shown and sent: bytes that are no UTF-8, and control characters, replaced."""
+    text = str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

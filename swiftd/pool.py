@@ -11,7 +11,9 @@ are configured, which goes again when nobody waits: several slow plugins can't s
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -46,6 +48,8 @@ MOST_EXTRA = 4
 """Workers above the configured number, at most. Each may hold a plugin's memory limit."""
 WAIT_LIMIT = 2.0
 """Seconds that a call waits for a worker before it is told that all are busy."""
+BUSY_LIMIT = 0.25
+"""Seconds to wait for a worker that runs a call, when something is to be done with each."""
 LOAD_LIMIT = 10.0
 """Seconds for a worker to load one artefact. 40 MB take 0.03."""
 SHORT_LIFE = 1.0
@@ -62,13 +66,22 @@ class ArtefactError(Exception):
     """A worker refused an artefact: it must be compiled anew."""
 
 
+@dataclass
+class Place:
+    """Where there is one worker after the other; an extra one is for one worker only."""
+
+    is_extra: bool = False
+    is_wanted: bool = True
+    worker: Worker | None = None
+
+
 class Worker:
     """One sandbox process and what it has loaded."""
 
-    def __init__(self, child: Child, folders: Folders, *, is_extra: bool) -> None:
+    def __init__(self, child: Child, folders: Folders, place: Place) -> None:
         self.child = child
         self.folders = folders
-        self.is_extra = is_extra
+        self.place = place
         self.loaded: set[int] = set()
         self.killed = False
 
@@ -117,7 +130,7 @@ class Pool:
         self.size = size
         self.hardening: list[str] = []
         """What the workers have given up, as the last one said."""
-        self._cache = cache
+        self._cache = os.path.realpath(cache)
         self._journal = journal
         self._folders: Folders = (frozenset(), frozenset())
         self.killed = 0
@@ -130,7 +143,7 @@ class Pool:
         self._waiting = 0
         self._extra = 0
         self._freed = trio.lowlevel.ParkingLot()
-        self._places: list[trio.CancelScope] = []
+        self._places: list[Place] = []
         self._nursery: trio.Nursery | None = None
 
     @property
@@ -148,11 +161,14 @@ class Pool:
         """Have that many workers from now on."""
         self.size = size
         while len(self._places) < size and self._nursery is not None:
-            place = trio.CancelScope()
+            place = Place()
             self._places.append(place)
             self._nursery.start_soon(self._keep_one, place)
         for place in self._places[size:]:
-            place.cancel()
+            place.is_wanted = False
+            if (worker := place.worker) in self._idle:
+                self._idle.remove(worker)
+                worker.kill()
         del self._places[size:]
 
     async def call(self, load: Load, job: Trigger | Handle) -> Triggered | Handled:
@@ -221,8 +237,8 @@ class Pool:
         self._wanted.pop(slot, None)
         loads = self._wanted.values()
         self._set_folders(
-            frozenset(folder for load in loads for folder in load.grants.read),
-            frozenset(folder for load in loads for folder in load.grants.write),
+            frozenset(real for load in loads for _, real in load.grants.read),
+            frozenset(real for load in loads for _, real in load.grants.write),
         )
         await self._each(lambda worker: worker.keep_only(self._wanted.keys()))
 
@@ -230,7 +246,9 @@ class Pool:
         """Let the workers have a plugin's folders. What one gave up it can't get back: it is replaced."""
         if load.grants.read or load.grants.write:
             read, write = self._folders
-            self._set_folders(read.union(load.grants.read), write.union(load.grants.write))
+            self._set_folders(
+                read.union(real for _, real in load.grants.read), write.union(real for _, real in load.grants.write)
+            )
 
     def _set_folders(self, read: frozenset[str], write: frozenset[str]) -> None:
         if self._folders == (read, write):
@@ -241,11 +259,15 @@ class Pool:
         self._idle.clear()  # the busy ones follow when they are given back
 
     async def _each(self, do: Callable[[Worker], Awaitable[None]]) -> None:
-        """Do something with every worker of now, one at a time, when it is idle; those that end are left out."""
+        """Do something with every worker of now, one at a time, when it is idle.
+
+        Those that end, or are busy for long, are left out: a worker loads what it lacks when it is asked for it.
+        """
         for worker in list(self._workers):
-            while worker in self._workers and worker not in self._idle:
-                await self._freed.park()
-            if worker not in self._workers:
+            with trio.move_on_after(BUSY_LIMIT):
+                while worker in self._workers and worker not in self._idle:
+                    await self._freed.park()
+            if worker not in self._idle:
                 continue
             self._idle.remove(worker)
             finished = False
@@ -271,7 +293,7 @@ class Pool:
                     with trio.move_on_after(GROW_AFTER):
                         worker = await self._wait(plugin)
                     if not worker:
-                        self._grow()
+                        self._grow(plugin)
                         worker = await self._wait(plugin)
             finally:
                 self._waiting -= 1
@@ -287,9 +309,13 @@ class Pool:
         return worker
 
     def _next(self, plugin: str) -> Worker | None:
-        if self._idle and self._held[plugin] < max(1, self.size // 2):
+        if self._idle and self._may_have(plugin):
             return self._idle.pop()
         return None
+
+    def _may_have(self, plugin: str) -> bool:
+        """Whether the plugin has less than its share of the workers."""
+        return self._held[plugin] < max(1, self.size // 2)
 
     def _give_back(self, worker: Worker, load: Load) -> None:
         self._held[load.plugin] -= 1
@@ -298,7 +324,7 @@ class Pool:
         self._put(worker)
 
     def _put(self, worker: Worker) -> None:
-        if worker.folders != self._folders:
+        if worker.folders != self._folders or not worker.place.is_wanted:
             worker.kill()
         if worker in self._workers and not worker.killed:
             self._idle.append(worker)
@@ -308,12 +334,12 @@ class Pool:
     def _shrink(self) -> None:
         """Let the extra workers go when nobody waits for any."""
         if self._extra and not self._waiting:
-            for worker in [worker for worker in self._idle if worker.is_extra]:
+            for worker in [worker for worker in self._idle if worker.place.is_extra]:
                 self._idle.remove(worker)
                 worker.kill()
 
-    def _grow(self) -> None:
-        if self._extra < MOST_EXTRA and not self._idle and self._nursery is not None:
+    def _grow(self, plugin: str) -> None:
+        if self._extra < MOST_EXTRA and not self._idle and self._may_have(plugin) and self._nursery is not None:
             self._extra += 1
             self._nursery.start_soon(self._live_once)
 
@@ -321,37 +347,36 @@ class Pool:
         read, write = worker.folders
         reply: Reply | None = None
         with trio.move_on_after(LOAD_LIMIT):
-            reply = await worker.child.ask(Harden([str(self._cache), *read], list(write)), decode_reply)
+            reply = await worker.child.ask(Harden([self._cache, *read], list(write)), decode_reply)
         if not isinstance(reply, Hardened):
             raise LostError(worker.child.pid)
         self.hardening = reply.measures
 
     async def _live_once(self) -> None:
         try:
-            await self._live(is_extra=True)
+            await self._live(Place(is_extra=True))
         except DaemonError as error:
             _log.error("%s", error)
         finally:
             self._extra -= 1
 
-    async def _keep_one(self, place: trio.CancelScope) -> None:
+    async def _keep_one(self, place: Place) -> None:
         """One worker after the other, for ever; after one that ended by itself at once, with a growing pause."""
         pause = 0.0
-        with place:
-            while True:
-                born = trio.current_time()
-                try:
-                    killed = await self._live(is_extra=False)
-                except DaemonError as error:
-                    _log.error("%s", error)
-                    killed = False
-                if killed or trio.current_time() - born > SHORT_LIFE:
-                    pause = 0.0
-                else:
-                    pause = min(5.0, 2 * pause + 0.1)
-                    await trio.sleep(pause)
+        while place.is_wanted:
+            born = trio.current_time()
+            try:
+                killed = await self._live(place)
+            except DaemonError as error:
+                _log.error("%s", error)
+                killed = False
+            if killed or trio.current_time() - born > SHORT_LIFE:
+                pause = 0.0
+            else:
+                pause = min(5.0, 2 * pause + 0.1)
+                await trio.sleep(pause)
 
-    async def _live(self, *, is_extra: bool) -> bool:
+    async def _live(self, place: Place) -> bool:
         """One worker's life. Returns whether it was ended on purpose.
 
         Raises:
@@ -361,7 +386,7 @@ class Pool:
         started = trio.current_time()
         child = await self._zygote.fork("w")
         folders = self._folders
-        worker = Worker(child, folders, is_extra=is_extra)
+        worker = place.worker = Worker(child, folders, place)
         try:
             await self._harden(worker)
             while missing := [load for slot, load in self._wanted.items() if slot not in worker.loaded]:

@@ -184,7 +184,7 @@ class Denial(msgspec.Struct):
     capability: str
     count: int
     grant: str | None
-    """The line of config.toml that would give it; None where nothing does."""
+    """The lines of config.toml that would give it; None where nothing does."""
 
 
 class LogEntry(msgspec.Struct):

@@ -237,7 +237,7 @@ class Queries:
             health.failed(fault.code, str(fault))
             raise
         except ArtefactError as error:
-            self._reconciler.mend(plugin.name)
+            await self._reconciler.mend(plugin.name, version)
             raise PluginFault("compiling", "its compiled form was lost and is being made anew: ask again") from error
         health.answered()
         assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle

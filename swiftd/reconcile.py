@@ -154,12 +154,22 @@ class Reconciler:
         self._asked = self._begun + 1
         self._wanted.set()
 
-    def mend(self, name: str) -> None:
-        """A plugin's artefact is not what it was: compile it anew, unless that is under way."""
-        if name in self._jobs:
+    async def mend(self, name: str, version: Version) -> None:
+        """The artefact of a version in service is not what it was: compile it anew, unless that is under way.
+
+        If the file is another by now, and that one was refused, there is nothing to make it from: it goes.
+        """
+        target = self._targets.get(name)
+        plugin = self._catalog.plugins.get(name)
+        if name in self._jobs or plugin is None or plugin.serving is not version:
             return
-        if (target := self._targets.pop(name, None)) is not None:
-            self._compiler.forget(target.source)
+        if target is not None and target.source != version.source:
+            reason = plugin.error
+            await self._commit({name: None})
+            self._refuse(plugin, reason or "its compiled form was lost, and its file is another now")
+            return
+        self._targets.pop(name, None)
+        self._compiler.forget(version.source)
         self.request()
 
     async def reload(self, names: Iterable[str]) -> None:
@@ -200,7 +210,7 @@ class Reconciler:
 
     async def _pass(self) -> None:
         catalog = self._catalog
-        found = await trio.to_thread.run_sync(self._folders.scan)
+        found = await trio.to_thread.run_sync(self._folders.scan, abandon_on_cancel=True)
         batch = _Batch()
         gone = [name for name in catalog.plugins if name not in found]
         for name in gone:

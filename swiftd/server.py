@@ -111,6 +111,8 @@ class Session:
         self._reader = FrameReader()
         self._writing = trio.Lock()
         self._end = trio.CancelScope()
+        self._unsent = 0
+        """Answers that are done, and wait for the client to read."""
         self._at_once = trio.Semaphore(QUERIES_AT_ONCE)
         self._running: dict[Id, tuple[AnyRequest, trio.CancelScope]] = {}
         """The unfinished requests, and what ends each."""
@@ -137,9 +139,9 @@ class Session:
             self._end_running(Watch, Logs)
             if not self._reader.is_empty:
                 raise BadFrameError("the connection ended in the middle of a request")
-        except BadFrameError as error:
+        except BadFrameError as error:  # what was accepted before is still answered
             await self._refuse(None, "bad-frame", str(error))
-            self._end.cancel()
+            self._end_running(Watch, Logs)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._end.cancel()
 
@@ -163,7 +165,7 @@ class Session:
             return
         if isinstance(request, Query) and request.supersede:
             self._end_running(Query)
-        unfinished = sum(not scope.cancel_called for _, scope in self._running.values())
+        unfinished = self._unsent + sum(not scope.cancel_called for _, scope in self._running.values())
         if unfinished >= MOST_REQUESTS and not isinstance(request, Cancel):
             await self._refuse(request.id, "busy", f"{MOST_REQUESTS} requests of this connection are unfinished")
             return
@@ -196,7 +198,14 @@ class Session:
                 else Ok(id=request.id)
             )
         del self._running[request.id]
-        await self._write(last)
+        self._unsent += 1
+        try:
+            await self._write(last)
+        except Exception:  # noqa: BLE001 - as above: what can't be encoded is a bug, too
+            _log.exception("an answer can't be sent: %s", type(last).__name__)
+            await self._refuse(request.id, "internal", "swiftd failed; its log says how")
+        finally:
+            self._unsent -= 1
         if held:
             self._at_once.release()
 

@@ -121,12 +121,12 @@ def to_watch(places: Iterable[Path]) -> Watched:
     contents: set[Path] = set()
     for place in places:
         end = _follow(place, entries)
-        if end is not None and end.is_dir():
+        if end is not None and os.path.isdir(end):  # noqa: PTH112 - unlike Path's, these never raise
             contents.add(end)
             for name in _listing(end):
-                if name.endswith(SUFFIX) and (end / name).is_symlink():
+                if name.endswith(SUFFIX) and os.path.islink(end / name):  # noqa: PTH114
                     _follow(end / name, entries)
-    folders = {folder for folder in {*contents, *(entry.parent for entry in entries)} if os.access(folder, os.R_OK)}
+    folders = {folder for folder in {*contents, *(entry.parent for entry in entries)} if _can_be_watched(folder)}
     return Watched(frozenset(folders), frozenset(contents), frozenset(entries))
 
 
@@ -139,21 +139,33 @@ def _follow(place: Path, entries: set[Path]) -> Path | None:
     while ahead:
         name = ahead.pop()
         there = here.parent if name == ".." else here / name
-        if there.is_symlink():
+        if os.path.islink(there):  # noqa: PTH114
             entries.add(there)
             links += 1
+            try:
+                target = there.readlink()
+            except OSError:
+                return None
             if links > MOST_LINKS:
                 return None
-            target = there.readlink()
             if target.is_absolute():
                 here = Path("/")
             ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        elif ahead and there.is_dir():
+        elif ahead and os.path.isdir(there):  # noqa: PTH112
             here = there
         else:
             entries.add(there)
-            return there if there.exists() and not ahead else None
+            return there if os.path.exists(there) and not ahead else None  # noqa: PTH110
     return here
+
+
+def _can_be_watched(folder: Path) -> bool:
+    """Whether it may be read; watchfiles takes no name that is no UTF-8."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        return False
+    return os.access(folder, os.R_OK)
 
 
 def _listing(folder: Path) -> list[str]:

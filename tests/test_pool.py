@@ -327,7 +327,7 @@ async def test_two_slow_plugins_do_not_starve_a_third(rig):
 async def test_an_extra_worker_that_came_too_late_goes_again(rig):
     taken = [await rig.pool._take(plugin) for plugin in ("a", "b")]
     rig.pool._waiting += 1
-    rig.pool._grow()
+    rig.pool._grow("echo")
     await until(lambda: rig.pool._idle)
     rig.pool._waiting -= 1  # who waited got another worker that was freed at the same moment
     for worker, plugin in zip(taken, ("a", "b"), strict=True):

@@ -46,9 +46,7 @@ def _report(options: Options, answer: Message) -> list[str]:
         "loaded in": show.milliseconds(answer["times"]["load_ms"]),
     }
     lines = [f"{name:12} {value}" for name, value in facts.items() if value]
-    for denial in answer["denied"]:
-        grant = f"; to grant it: {denial['grant']}" if denial["grant"] else ", which no plugin gets"
-        lines.append(f"{'denied':12} {denial['capability']}{show.harmless(grant)}")
+    lines += [f"{'denied':12} {show.denial(found)}" for found in answer["denied"]]
     lines += [f"{'log':12} {in_words(entry)}" for entry in answer["log"]]
     for item in answer["items"] or ():
         command = f"  ({show.harmless(item['exec'])})" if item["exec"] else ""

@@ -73,15 +73,32 @@ def start(path: str, options: Options, deadline: float) -> Connection:
 
 
 def _through_systemd(path: str, deadline: float) -> Connection | None:
-    """Have the user's systemd listen, where its units are installed; the first connection then starts the daemon."""
+    """Have the user's systemd start it, where its units are installed, and listen from then on.
+
+    The service is started, not just its socket, to learn here whether it can be. If not, systemd must not listen
+    either: each connection would be accepted and then dropped.
+
+    Raises:
+        NoDaemonError: there was no time to wait for it.
+
+    """
     from swiftctl import service  # noqa: PLC0415 - it imports this module
 
     if not (service.is_installed() and service.has_manager()):
         return None
+
+    def tell(what: str) -> None:
+        left = max(0.01, deadline - time.monotonic())
+        service.systemctl(what, *service.UNITS, patience=min(service.PATIENCE, left))
+
     try:
-        service.systemctl("start", service.UNITS[0])
+        tell("start")
     except SwiftctlError as error:
-        show.complain(f"{error}; starting swiftd without it")
+        if time.monotonic() >= deadline:
+            raise NoDaemonError(f"{error}: try again, or give more time with --timeout") from None
+        show.complain(f"{error}\nstarting swiftd without systemd")
+        with contextlib.suppress(SwiftctlError):
+            tell("stop")
         return None
     return _connect(path, deadline, OTHERS_START)
 

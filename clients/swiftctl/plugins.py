@@ -69,9 +69,7 @@ def _report(answer: Message) -> bytes:
     notes = [f"config.toml: {answer['problem']}"] if answer.get("problem") else []
     for plugin in plugins:
         notes += [f"{plugin['name']}: {problem}" for problem in plugin.get("problems", ())]
-        for denial in plugin.get("denied", ()):
-            grant = f"; to grant it: {denial['grant']}" if denial["grant"] else ", which no plugin gets"
-            notes.append(f"{plugin['name']}: asked for {denial['capability']}, {denial['count']} times{grant}")
+        notes += [f"{plugin['name']}: denied {show.denial(found)}" for found in plugin.get("denied", ())]
     return table + "".join(f"{show.harmless(note)}\n" for note in notes).encode(errors="replace")
 
 

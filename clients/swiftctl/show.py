@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from swiftctl.jsonlines import Message
+
 _SPACES = (*range(0x09, 0x0E), 0x85, 0x2028, 0x2029)
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 _HARMLESS = dict.fromkeys(_CONTROLS, "\ufffd") | dict.fromkeys(_SPACES, " ")
@@ -91,6 +93,15 @@ def table(heads: list[str], rows: list[list[str]], colours: list[dict[str, str]]
         names = ["bold" if not number else of.get(cell, "") for cell, of in zip(line, painted, strict=True)]
         text += "  ".join(map(colour, cells, names)).rstrip() + "\n"
     return text.encode(errors="replace")
+
+
+def denial(found: Message) -> str:
+    """What a plugin tried and had not, and what would give it."""
+    what = f"{harmless(str(found['capability']))}, {found['count']} x"
+    if not found.get("grant"):
+        return f"{what}: no plugin gets that"
+    section, _, grant = str(found["grant"]).partition("\n")
+    return f"{what}: `{harmless(grant)}` under `{harmless(section)}` in config.toml grants it"
 
 
 def size(count: float) -> str:

@@ -118,11 +118,13 @@ class Capabilities:
             grants = self._load.grants
             wasi.env = grants.env
             for folders, writable in ((grants.read, False), (grants.write, True)):
-                for folder in folders:
+                for guest, real in folders:
                     try:
-                        wasi.preopen_dir(folder, folder, writable)
+                        if os.path.realpath(guest) != real:
+                            raise WasmtimeError("it leads elsewhere now")
+                        wasi.preopen_dir(real, guest, writable)
                     except WasmtimeError:
-                        record.say("warning", f"the granted folder {folder} can't be opened any more")
+                        record.say("warning", f"the granted folder {guest} is not what it was when it was granted")
             # These two are called by threads of wasmtime's, also after the run: each keeps to its own record.
             wasi.stdout_custom = lambda data: record.printed("stdout", data)
             wasi.stderr_custom = lambda data: record.printed("stderr", data)

@@ -63,8 +63,11 @@ def restrict(read: Iterable[str], write: Iterable[str]) -> int:
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
+    """Paths are real ones: one that has become a link since is left out."""
+    if os.path.realpath(path) != path:
+        return
     try:
-        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        parent = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return
     try:

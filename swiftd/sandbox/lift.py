@@ -102,8 +102,10 @@ def resources(result: Any, store: Store, methods: list[Any], limits: Limits) -> 
 
     def asked() -> Iterator[list[Any]]:
         for entry in _entries(result, limits):
-            values = [call(store, method, entry) if method is not None else None for method in methods]
+            values: list[Any] = []  # each is C memory of ours, also when the next call traps
             try:
+                for method in methods:
+                    values.append(call(store, method, entry) if method is not None else None)  # noqa: PERF401
                 yield [value.of.string if value is not None else None for value in values]
             finally:
                 for value in values:

@@ -7,7 +7,7 @@ its own children, made and read by the same version: there is nothing to negotia
 from __future__ import annotations
 
 import struct
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -32,7 +32,7 @@ class Contract(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one plugin may use, per call. Each has its reason beside it; config.toml changes the first four."""
+    """What one plugin may use, per call. Each has its reason beside it; config.toml changes the first three."""
 
     memory: int = 64 * 1024 * 1024
     """Bytes of one linear memory; a plugin made by the usual tools has one. Ten times what one with an index uses."""
@@ -67,10 +67,14 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Grants(msgspec.Struct, frozen=True):
-    """What the user gave one plugin, all paths absolute and expanded."""
+    """What the user gave one plugin.
 
-    read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
+    A folder is the path under which the guest sees it, and what that path really was when it was granted: a plugin
+    that may write could turn a part of it into a link since.
+    """
+
+    read: tuple[tuple[str, str], ...] = ()
+    write: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     """Names and values, the harmless ones of every plugin included."""
     clock: bool = False
@@ -149,8 +153,6 @@ class Hardened(msgspec.Struct, tag="hardened"):
 class Loaded(msgspec.Struct, tag="loaded"):
     """The slot can be called."""
 
-    milliseconds: float
-
 
 class Triggered(Ran, tag="triggered"):
     """What `get-trigger` returned."""
@@ -185,8 +187,8 @@ class Compiled(msgspec.Struct, tag="compiled"):
 
     source: str
     """SHA-256 of the bytes that were compiled: the file may have changed since it was looked at."""
-    digest: str
-    """SHA-256 of the artefact."""
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    """SHA-256 of the artefact, which becomes a file name: it comes from a process that has seen a hostile file."""
     contract: Contract
     language: str | None
     imports: list[str]

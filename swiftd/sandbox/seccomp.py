@@ -25,7 +25,12 @@ _CLONE_THREAD = 0x00010000
 
 # The classic BPF that the kernel takes: load a word, jump if equal, jump if any bit is set, jump if greater, return.
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; little-endian machines
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = (
+    0,
+    4,
+    16,
+    24,
+)  # offsets in struct seccomp_data; little-endian machines
 
 _X86_64, _AARCH64 = "x86_64", "aarch64"
 _AUDIT = {_X86_64: 0xC000003E, _AARCH64: 0xC00000B7}
@@ -35,6 +40,13 @@ _X32_BIT = 0x40000000
 _CLONE = {_X86_64: 56, _AARCH64: 220}
 _CLONE3 = 435
 _TGKILL = {_X86_64: 234, _AARCH64: 131}
+_PRLIMIT = {_X86_64: 302, _AARCH64: 261}
+_FCNTL = {_X86_64: 72, _AARCH64: 25}
+_IOCTL = {_X86_64: 16, _AARCH64: 29}
+_OWNERS = (8, 10, 15)
+"""F_SETOWN, F_SETSIG and F_SETOWN_EX of fcntl: who gets which signal for a descriptor, which is a way to kill."""
+_OWNERS_BY_IOCTL = (0x8901, 0x8902)
+"""FIOSETOWN and SIOCSPGRP: the same."""
 _DENIED: dict[str, dict[str, tuple[int, ...]]] = {
     # execve, execveat, fork, vfork
     "programs": {_X86_64: (59, 322, 57, 58), _AARCH64: (221, 281)},
@@ -44,10 +56,11 @@ _DENIED: dict[str, dict[str, tuple[int, ...]]] = {
         _AARCH64: (198, 203, 202, 200, 201, 199, 242, 269),
     },
     # ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_open, pidfd_getfd, process_madvise, pidfd_send_signal,
-    # kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo
+    # kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, setpriority, sched_setaffinity, sched_setscheduler,
+    # sched_setparam, sched_setattr, ioprio_set, process_mrelease
     "other processes": {
-        _X86_64: (101, 310, 311, 312, 434, 438, 440, 424, 62, 200, 129, 297),
-        _AARCH64: (117, 270, 271, 272, 434, 438, 440, 424, 129, 130, 138, 240),
+        _X86_64: (101, 310, 311, 312, 434, 438, 440, 424, 62, 200, 129, 297, 141, 203, 144, 142, 314, 251, 448),
+        _AARCH64: (117, 270, 271, 272, 434, 438, 440, 424, 129, 130, 138, 240, 140, 122, 119, 118, 274, 30, 448),
     },
     # unshare, setns, mount, umount2, pivot_root, chroot, open_tree, move_mount, fsopen, mount_setattr
     "namespaces": {
@@ -104,6 +117,21 @@ def build(machine: str, process: int) -> bytes:
             _instruction(_LOAD, _FIRST_ARGUMENT),
             _instruction(test, value, then=1),
             refuse,
+            allow,
+        ]
+    program += [
+        _instruction(_EQUAL, _PRLIMIT[machine], otherwise=5),
+        _instruction(_LOAD, _FIRST_ARGUMENT),
+        _instruction(_EQUAL, 0, then=2),
+        _instruction(_EQUAL, process, then=1),
+        refuse,
+        allow,
+    ]
+    for table, requests in ((_FCNTL, _OWNERS), (_IOCTL, _OWNERS_BY_IOCTL)):
+        program += [
+            _instruction(_EQUAL, table[machine], otherwise=2 + 2 * len(requests)),
+            _instruction(_LOAD, _SECOND_ARGUMENT),
+            *(part for request in requests for part in (_instruction(_EQUAL, request, otherwise=1), refuse)),
             allow,
         ]
     program.append(allow)

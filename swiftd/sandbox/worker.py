@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import resource
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -202,14 +201,13 @@ def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
         case Harden():
             return Hardened(harden([*job.read, *_own_folders()], job.write))
         case Load():
-            started = time.perf_counter()
             try:
                 guests[job.slot] = Guest(engine, job)
             except (OSError, StaleArtefactError) as error:
                 return Failed(code="artefact", message=str(error))
             except WasmtimeError as error:
                 return Failed(code="artefact", message=str(error).splitlines()[0])
-            return Loaded((time.perf_counter() - started) * 1000)
+            return Loaded()
         case Unload():
             if guest := guests.pop(job.slot, None):
                 guest.close()
@@ -219,7 +217,8 @@ def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
 def _own_folders() -> list[str]:
     """What this program itself may still want to read: a module that is imported late, a source line for a report."""
     modules = (os, wasmtime, msgspec, swiftd)
-    return [os.path.dirname(module.__file__ or "/dev/null") for module in modules] + ["/dev/null"]  # noqa: PTH120
+    folders = [os.path.realpath(os.path.dirname(module.__file__ or "/dev/null")) for module in modules]  # noqa: PTH120
+    return [*folders, "/dev/null"]
 
 
 def _jobs(connection: socket.socket) -> Iterator[Job]:

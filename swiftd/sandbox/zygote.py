@@ -26,7 +26,6 @@ from swiftd.sandbox.engine import runtime_id
 from swiftd.sandbox.hardening import detach
 
 WORKER = b"w"
-COMPILE = b"c"
 
 _PR_SET_PDEATHSIG = 1
 
