@@ -12,7 +12,7 @@ import pytest
 from swiftd.sandbox import landlock, seccomp
 
 TRIES = """
-import ctypes, errno, json, os, signal, socket, sys, threading
+import ctypes, errno, fcntl, json, os, resource, signal, socket, sys, threading
 from swiftd.sandbox.hardening import harden
 
 inside, writable, outside = sys.argv[1:4]
@@ -42,6 +42,11 @@ tries = {
     "trace the parent": lambda: raw({"x86_64": 101, "aarch64": 117}[os.uname().machine], 16, parent, 0, 0),
     "signal the parent": lambda: os.kill(parent, 0),
     "get a handle on the parent": lambda: os.pidfd_open(parent),
+    "limit the parent": lambda: resource.prlimit(parent, resource.RLIMIT_NOFILE),
+    "slow the parent down": lambda: os.setpriority(os.PRIO_PROCESS, parent, 19),
+    "tie the parent to a processor": lambda: os.sched_setaffinity(parent, {0}),
+    "send the parent a signal by a descriptor": lambda: fcntl.fcntl(2, fcntl.F_SETOWN, parent),
+    "choose that signal": lambda: fcntl.fcntl(2, 10, 9),
     "make a namespace": lambda: raw({"x86_64": 272, "aarch64": 97}[os.uname().machine], 0x10000000),
     "read outside": lambda: open(outside).close(),
     "list outside": lambda: os.listdir("/"),
@@ -54,6 +59,7 @@ tries = {
     "write where it may": lambda: write(writable + "/new"),
     "start a thread": thread,
     "ask for random bytes": lambda: os.urandom(8),
+    "limit itself": lambda: resource.setrlimit(resource.RLIMIT_DATA, resource.getrlimit(resource.RLIMIT_DATA)),
 }
 measures = harden([inside], [writable])
 outcome = {}
@@ -66,7 +72,9 @@ for what, attempt in tries.items():
         outcome[what] = "done"
 print(json.dumps([measures, outcome]))
 """
-ALLOWED = {"read inside", "list inside", "write where it may", "start a thread", "ask for random bytes"}
+ALLOWED = {
+    "read inside", "list inside", "write where it may", "start a thread", "ask for random bytes", "limit itself",
+}  # fmt: skip
 FILES = {
     "read outside", "list outside", "read /etc/passwd", "read another process", "write where it may read",
     "make a device",

@@ -127,7 +127,9 @@ async def test_exit_ends_the_call_and_not_the_worker(worker, guest):
 
 
 @pytest.mark.parametrize(
-    "path", [BUNDLED / "echo.wasm", *(GUESTS / "built").glob("*.wasm")], ids=lambda path: path.stem
+    "path",
+    [BUNDLED / "echo.wasm", GUESTS / "built" / "resource-echo.wasm", GUESTS / "built" / "wasi-echo.wasm"],
+    ids=lambda path: path.stem,
 )
 async def test_both_forms_run_as_compiled_from_rust(worker, path):
     slot = await worker.load(path)
