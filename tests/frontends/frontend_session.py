@@ -34,7 +34,6 @@ STAND_IN_FOR_XDG_OPEN = """#!/bin/sh
 printf '%s\\0' "$@" >"$HOME/part.$$" && mv "$HOME/part.$$" "$HOME/opened.$$"
 """
 
-
 OTHERS = (".cache",)
 """What other programs may make in a home folder."""
 
@@ -234,16 +233,23 @@ class Terminal:
     def __init__(self, session):
         self.session = session
         self.size = (100, 24)
-        self._socket = str(session.folder / "tmux")
+        self._servers = 0
+
+    @property
+    def _socket(self):
+        return self.session.folder / f"tmux-{self._servers}"
 
     def open(self, command):
+        """Start a program in it. What was open before is closed."""
+        self.close()
+        self._servers += 1  # its socket is not free again at once
         environment = [f"-e{name}={value}" for name, value in self.session.environment.items()]
         columns, lines = self.size
         size = (f"-x{columns}", f"-y{lines}")
         self._tmux("-f/dev/null", "new-session", "-d", *size, *environment, "--", "sh", "-c", command)
 
     def _tmux(self, *words):
-        return self.session.run("tmux", "-S", self._socket, *words)
+        return self.session.run("tmux", "-S", str(self._socket), *words)
 
     def type(self, text):
         self._tmux("send-keys", "-l", "--", text)
@@ -262,8 +268,8 @@ class Terminal:
             pytest.fail(f"{text!r} is not shown in:\n" + "\n".join(self.lines()))
 
     def close(self):
-        if Path(self._socket).exists():
-            subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)
+        if self._socket.exists():
+            subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True)
 
 
 def swiftctl():

@@ -58,10 +58,13 @@ def test_rows_of_the_same_name_start_their_own(session, screen, menu, tool):
     assert session.said("ran") == "3\n"
 
 
+@pytest.mark.slow
 def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, screen, menu, tool):
     """Whatever it is called."""
     session.install_files(NAMES)
     for number, name in enumerate(NAMES):
+        if number % 4 and tool != "dmenu":  # the rows are the same, and one menu with all of them is slow enough
+            continue
         started = menu(tool, "--query", "f/")
         screen.press(*["Down"] * number, "Return")
         assert started.wait(PATIENCE) == 0

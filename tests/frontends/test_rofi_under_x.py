@@ -83,6 +83,9 @@ def test_rofi_is_gone_at_once_though_the_command_goes_on(session, screen, rofi):
 def test_names_of_any_kind_are_shown_right(session, screen, rofi):
     """The picture is that of rofi with these rows."""
     session.install_files(NAMES)
+    settings = session.home / ".config" / "rofi" / "config.rasi"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('@theme "default"\nentry { blink: false; }\n')  # or the cursor would come and go
     started = rofi()
     ask(screen, "f/")
     ours = pages(screen)
@@ -100,6 +103,7 @@ def test_names_of_any_kind_are_shown_right(session, screen, rofi):
     assert [page == wanted for page, wanted in zip(ours, expected, strict=True)] == [True] * len(ours)
 
 
+@pytest.mark.slow
 def test_choosing_a_file_opens_that_file_and_does_nothing_else(session, screen, rofi):
     """Whatever it is called."""
     session.install_files(NAMES)

@@ -17,8 +17,8 @@ struct ListFiles;
 
 /// The setting `folder`.
 fn folder() -> Result<String, String> {
-    let settings: Value =
-        serde_json::from_str(&host::get_user_config()).map_err(|error| format!("the settings can't be read: {error}"))?;
+    let settings: Value = serde_json::from_str(&host::get_user_config())
+        .map_err(|error| format!("the settings can't be read: {error}"))?;
     match settings.get("folder") {
         Some(Value::String(folder)) if Path::new(folder).is_absolute() => Ok(folder.clone()),
         Some(other) => Err(format!("expected an absolute path as the setting `folder`, found {other}")),
@@ -90,7 +90,7 @@ impl Guest for ListFiles {
                 item(name, exec)
             })
             .collect();
-        items.extend(problem.map(|error| item(format!("not all of {folder} can be listed: {error}"), String::new())));
+        items.extend(problem.map(|error| item(format!("{error}: not all of {folder} is listed"), String::new())));
         items
     }
 }
