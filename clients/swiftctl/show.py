@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 _SPACES = (*range(0x09, 0x0E), 0x85, 0x2028, 0x2029)
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
-_HARMLESS = dict.fromkeys(_CONTROLS, "\ufffd") | dict.fromkeys(_SPACES, " ")
+_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+"""Overrides of the writing direction: with one, `gnp.exe` is shown as `exe.png`."""
+_HARMLESS = dict.fromkeys((*_CONTROLS, *_DIRECTIONS), "\ufffd") | dict.fromkeys(_SPACES, " ")
 
 CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 
 def harmless(text: str) -> str:
-    """The text on one line: line breaks and tabs become spaces, other control characters U+FFFD."""
+    """The text on one line: line breaks and tabs become spaces, other control characters and overrides of direction U+FFFD."""
     return text if text.isprintable() else text.translate(_HARMLESS)
 
 

@@ -31,7 +31,7 @@ SHOWN = {
     "\x1b]0;title\x07\x1b[31mred": "\ufffd]0;title\ufffd\ufffd[31mred",
     "a\x1finfo\x1fb": "a\ufffdinfo\ufffdb",
     "é😀 名前": "é😀 名前",
-    "a\u202egnp.exe": "a\u202egnp.exe",
+    "a\u202egnp.exe": "a\ufffdgnp.exe",
     "é" * 100: "é" * 100,
 }
 """What is shown of each: one line, control characters visible."""
