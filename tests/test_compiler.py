@@ -131,20 +131,29 @@ def slow():
 
 
 @pytest.mark.parametrize("victim", ["child", "zygote"])
-async def test_a_compilation_that_was_killed_is_no_refusal_to_remember(compiler, own_cache, zygote, tmp_path, victim):
+async def test_a_compilation_that_was_killed_is_no_refusal_to_remember(
+    compiler, own_cache, zygote, tmp_path, monkeypatch, victim
+):
     path = tmp_path / "slow.wasm"
     path.write_bytes(slow())
+    forked, fork = trio.Event(), zygote.fork
+
+    async def noticed(*arguments):
+        child = await fork(*arguments)
+        forked.set()
+        return child
 
     async def run():
         with pytest.raises(ChildProcessError):
             await compiler.compile(path, source_of(path))
 
+    monkeypatch.setattr(zygote, "fork", noticed)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         with trio.fail_after(20):
-            while not (found := children(zygote._process.pid)):  # noqa: ASYNC110 - see above
-                await trio.sleep(0.005)
-        os.kill(found[0] if victim == "child" else zygote._process.pid, signal.SIGKILL)
+            await forked.wait()
+        (child,) = children(zygote._process.pid)
+        os.kill(child if victim == "child" else zygote._process.pid, signal.SIGKILL)
     assert compiler.cached(source_of(path)) is None
     assert list(own_cache.iterdir()) == []
     assert (await compiler.compile(PLUGIN, source_of(PLUGIN))).refused is None

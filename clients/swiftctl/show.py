@@ -28,7 +28,7 @@ CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 
 def harmless(text: str) -> str:
-    """The text on one line: line breaks and tabs become spaces, other control characters and overrides of direction U+FFFD."""
+    """The text on one line: line breaks and tabs become spaces, what else drives a terminal or an eye U+FFFD."""
     return text if text.isprintable() else text.translate(_HARMLESS)
 
 

@@ -1,0 +1,216 @@
+"""Where the socket comes from when somebody else listens: systemd's systemd-socket-activate, and odd descriptors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from daemons import PATIENCE, Daemon, WireClient, eventually
+
+ACTIVATE = shutil.which("systemd-socket-activate")
+
+LAUNCH = """
+import os, sys
+here, pid, count, *command = sys.argv[1:]
+if here == "closed":
+    os.closerange(3, 10)
+elif here != "3":
+    os.dup2(int(here), 3)
+os.environ.update(LISTEN_PID=pid or str(os.getpid()), LISTEN_FDS=count)
+os.execv(command[0], command)
+"""
+"""What a service manager does last, for descriptors that none would pass."""
+
+
+class Activated(Daemon):
+    """A daemon that systemd-socket-activate starts for the first connection."""
+
+    def start(self, *options, listen=()):
+        self.socket.parent.mkdir(mode=0o700)
+        environment = {"PYTHONWARNINGS": "error", "HOME": str(self.home)}
+        command = [
+            ACTIVATE, *options, *(f"--setenv={name}={value}" for name, value in environment.items()),
+            *(f"--listen={path}" for path in (self.socket, *listen)),
+            sys.executable, "-m", "swiftd", "--plugins-dir", str(self.plugins), "--config", str(self.config),
+            "--cache-dir", str(self.cache), "--log-level", "debug",
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+        eventually(lambda: "Listening on" in self.said())
+        return self
+
+    def is_started(self):
+        """Whether it has become swiftd: systemd-socket-activate replaces itself."""
+        return not Path(f"/proc/{self.process.pid}/exe").samefile(ACTIVATE)
+
+
+@pytest.fixture
+def activated(tmp_path, cache):
+    if not ACTIVATE:
+        pytest.skip("systemd-socket-activate is not installed")
+    daemon = Activated(tmp_path, cache)
+    yield daemon
+    daemon.close()
+
+
+def passed(daemon, descriptor, pid="", count="1"):
+    """Start a daemon with that descriptor as number 3: its exit status and what it says."""
+    inherited = () if descriptor == "closed" else (int(descriptor),)
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH, str(descriptor), pid, count, sys.executable, "-m", "swiftd",
+         "--socket", str(daemon.socket), "--cache-dir", str(daemon.cache)],
+        capture_output=True, text=True, timeout=PATIENCE, check=False, pass_fds=inherited,
+        env=os.environ | {"PYTHONWARNINGS": "error"},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stderr
+
+
+# ---- a socket that was passed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.systemd
+def test_the_first_connection_starts_it_and_is_answered(activated):
+    activated.start()
+    assert not activated.is_started()
+    assert activated.client().names(">hello") == ["You typed: hello"]
+    assert activated.is_started()
+    assert f"a service manager listens on {activated.socket}" in activated.said()
+
+
+@pytest.mark.systemd
+def test_all_who_come_while_it_starts_are_answered(activated):
+    activated.start()
+    clients = [activated.client() for _ in range(20)]
+    for number, client in enumerate(clients):
+        client.send(op="query", input=f">{number}", wait_ms=20_000)
+    for number, client in enumerate(clients):
+        assert [item["name"] for item in client.last(1)["items"]] == [f"You typed: {number}"]
+
+
+@pytest.mark.systemd
+def test_what_was_passed_is_not_its_own_to_lock_or_remove(activated):
+    activated.start()
+    assert activated.client().names(">x") == ["You typed: x"]
+    before = activated.socket.stat()
+    assert os.listdir(activated.socket.parent) == ["swiftd.sock"]
+    assert activated.stop() == 0
+    after = activated.socket.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert "Traceback" not in activated.said()
+
+
+@pytest.mark.systemd
+def test_its_processes_do_not_hold_the_passed_socket(activated):
+    activated.start()
+    client = activated.client()
+    assert client.names(">x") == ["You typed: x"]
+    listening = os.readlink(f"/proc/{activated.process.pid}/fd/3")
+    assert listening.startswith("socket:")
+    _, *others = activated.family()
+    assert len(others) >= 3
+    for pid in others:
+        held = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+        assert listening not in held
+
+
+@pytest.mark.systemd
+def test_of_two_sockets_it_serves_none(activated):
+    activated.start(listen=[activated.socket.with_name("second.sock")])
+    client = activated.client()
+    assert activated.process.wait(PATIENCE) == 1
+    activated.process = None
+    assert "2 sockets were passed, where one is expected: see swiftd.socket" in activated.said()
+    with pytest.raises(ConnectionError):
+        client.ask("hello")
+
+
+@pytest.mark.systemd
+def test_a_socket_that_keeps_messages_apart_is_refused(activated):
+    activated.start("--seqpacket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(str(activated.socket))
+        assert activated.process.wait(PATIENCE) == 1
+    activated.process = None
+    assert "no Unix stream socket" in activated.said()
+    assert "Traceback" not in activated.said()
+
+
+@pytest.mark.parametrize("kind", ["closed", "a file", "a pipe", "not listening", "connected", "datagrams", "TCP"])
+def test_what_is_not_fit_to_be_served_is_refused(idle_daemon, kind):
+    opened = []
+    match kind:
+        case "a file":
+            opened.append(idle_daemon.log.open("wb"))
+        case "a pipe":
+            opened += map(os.fdopen, os.pipe(), "rw")
+        case "not listening":
+            opened.append(socket.socket(socket.AF_UNIX))
+        case "connected":
+            opened += socket.socketpair()
+        case "datagrams":
+            opened += socket.socketpair(type=socket.SOCK_DGRAM)
+        case "TCP":
+            opened.append(socket.create_server(("127.0.0.1", 0)))
+    try:
+        status, said = passed(idle_daemon, opened[0].fileno() if opened else "closed")
+    finally:
+        for file in opened:
+            file.close()
+    assert status == 1
+    assert "what was passed is no " in said
+    assert "see swiftd.socket" in said
+    assert not idle_daemon.socket.exists()
+
+
+def test_an_abstract_socket_is_as_good(idle_daemon):
+    name = f"swiftd-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        command = [sys.executable, "-c", LAUNCH, str(listener.fileno()), "", "1", sys.executable, "-m", "swiftd"]
+        with idle_daemon.log.open("wb") as log:
+            idle_daemon.process = subprocess.Popen(
+                [*command, "--cache-dir", str(idle_daemon.cache)], pass_fds=[listener.fileno()], stderr=log
+            )
+    client = WireClient(f"\0{name}")
+    assert client.names(">x") == ["You typed: x"]
+    client.close()
+    assert f"a service manager listens on @{name}" in idle_daemon.said()
+
+
+# ---- a socket that was meant for somebody else ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LISTEN_PID": "1", "LISTEN_FDS": "1"},
+        {"LISTEN_PID": "", "LISTEN_FDS": "1"},
+        {"LISTEN_PID": "nonsense", "LISTEN_FDS": "2"},
+        {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "swiftd.socket"},
+    ],
+)
+def test_what_was_passed_to_another_process_is_ignored(idle_daemon, variables):
+    idle_daemon.start(env=variables)
+    assert idle_daemon.client().names(">x") == ["You typed: x"]
+    assert "service manager" not in idle_daemon.said()
+    assert idle_daemon.stop() == 0
+    assert not idle_daemon.socket.exists()
+
+
+@pytest.mark.parametrize("count", ["0", "", "-1", "one", "1.0"])
+def test_without_a_count_nothing_was_passed(idle_daemon, count):
+    idle_daemon.socket.parent.mkdir(mode=0o700)
+    command = [sys.executable, "-c", LAUNCH, "closed", "", count, sys.executable, "-m", "swiftd"]
+    with idle_daemon.log.open("wb") as log:
+        idle_daemon.process = subprocess.Popen(
+            [*command, "--socket", str(idle_daemon.socket), "--cache-dir", str(idle_daemon.cache)], stderr=log
+        )
+    idle_daemon.wait_for_socket()
+    assert idle_daemon.client().ask("hello")["type"] == "hello"
