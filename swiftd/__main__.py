@@ -59,6 +59,8 @@ def _start_log(level: str) -> None:
 def _is_journal() -> bool:
     """Whether stderr is the journal's own socket (systemd.exec(5), JOURNAL_STREAM)."""
     stream = os.environ.get("JOURNAL_STREAM", "")
+    if sys.stderr is None or not stream:
+        return False
     status = os.fstat(sys.stderr.fileno())
     return stream == f"{status.st_dev}:{status.st_ino}"
 

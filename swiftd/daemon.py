@@ -84,7 +84,6 @@ async def run(places: Places) -> None:
             Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats, refresh)
         )
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            _log.info("listening on %s", places.socket)
             notify.send("READY=1\nSTATUS=Looking at the plugins")  # whoever connects from now on is served in a moment
             await zygote.start()
             async with trio.open_nursery() as nursery:

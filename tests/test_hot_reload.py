@@ -7,6 +7,8 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -516,6 +518,28 @@ def test_what_can_be_no_plugin_is_listed_as_refused_and_harms_nobody(idle_daemon
     for _ in range(10):
         client.ask("reload")
     assert len(os.listdir(f"/proc/{idle_daemon.process.pid}/fd")) == descriptors
+
+
+def test_where_the_kernel_has_no_watches_left_it_says_so_and_looks_by_itself(idle_daemon):
+    """In a user namespace of its own, whose limit concerns nobody else."""
+    limited = 'echo 0 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    prefix = ["unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh"]
+    tried = subprocess.run([*prefix, "true"], check=False, capture_output=True)
+    if tried.returncode != 0:
+        pytest.skip("no user namespace can be made here")
+    with idle_daemon.log.open("ab") as log:
+        idle_daemon.process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "swiftd", "--socket", idle_daemon.socket, "--cache-dir", idle_daemon.cache,
+             "--plugins-dir", idle_daemon.plugins, "--config", idle_daemon.config],
+            stdin=subprocess.DEVNULL, stderr=log, env=os.environ | {"HOME": str(idle_daemon.home)},
+        )  # fmt: skip
+    idle_daemon.wait_for_socket()
+    client = idle_daemon.client()
+    idle_daemon.install(component("one", "v:"), "it")
+    becomes(client, "v:", "one")
+    idle_daemon.install(component("two", "v:"), "it")
+    becomes(client, "v:", "two")
+    assert idle_daemon.said().count("the kernel gives no watch") == 1
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything: test_folders.py tries it as somebody else")
