@@ -104,6 +104,7 @@ def _made(path: Path) -> Iterator[trio.SocketListener]:
             server.setblocking(False)
             server.listen(BACKLOG)
             ours = path.stat().st_ino
+            _log.info("listening on %s", path)
             try:
                 yield trio.SocketListener(trio.socket.from_stdlib_socket(server))
             finally:
