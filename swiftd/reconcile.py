@@ -10,7 +10,6 @@ file ends the job for the old one.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,6 +19,7 @@ from swiftd.catalog import Catalog, Plugin, Version
 from swiftd.compiler import ChangedError, Compiler, Entry
 from swiftd.errors import DaemonError, PluginFault
 from swiftd.grants import expand
+from swiftd.jobs import Batch, Job, Target
 from swiftd.pool import ArtefactError, Pool
 from swiftd.sandbox.messages import Limits, Load, Trigger, Triggered
 
@@ -53,64 +53,6 @@ class RefusedError(Exception):
     """A content can't serve as a plugin, and why."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a plugin should be: a content and its configuration."""
-
-    source: str
-    settings: PluginSettings
-    shared: dict[str, Any]
-    """The shared settings."""
-    problem: str | None
-    """Why there is no content to be had."""
-
-
-class _Job:
-    """What is under way for one plugin."""
-
-    def __init__(self, plugin: Plugin, target: Target) -> None:
-        self.plugin = plugin
-        self.target = target
-        self.scope = trio.CancelScope()
-
-
-class _Batch:
-    """The versions of one pass that are put in service together."""
-
-    def __init__(self) -> None:
-        self.versions: dict[str, Version | None] = {}
-        self._expected = 0
-        self._open = True
-        self._done = trio.Event()
-
-    def expect(self) -> None:
-        """One more is on its way."""
-        self._expected += 1
-
-    def offer(self, name: str, version: Version) -> bool:
-        """Add a version. False: the batch is closed."""
-        if self._open:
-            self.versions[name] = version
-        return self._open
-
-    def done(self) -> None:
-        """One of the expected has come, or never will."""
-        self._expected -= 1
-        if not self._expected:
-            self._done.set()
-
-    async def complete(self) -> None:
-        """Wait for all that are expected."""
-        while self._expected:
-            self._done = trio.Event()
-            await self._done.wait()
-
-    def close(self) -> dict[str, Version | None]:
-        """The versions; what comes later comes on its own."""
-        self._open = False
-        return self.versions
-
-
 class Reconciler:
     """Runs passes when asked to, and the jobs they start."""
 
@@ -137,8 +79,8 @@ class Reconciler:
         self._asked = 0
         self._settled = trio.lowlevel.ParkingLot()  # a pass or a job is done
         self._targets: dict[str, Target] = {}
-        self._jobs: dict[str, _Job] = {}
-        self._queue: list[_Job] = []  # those that wait to be compiled
+        self._jobs: dict[str, Job] = {}
+        self._queue: list[Job] = []  # those that wait to be compiled
         self._next_sweep = 0.0
         self._turn = trio.lowlevel.ParkingLot()
         self._compiling = 0
@@ -211,7 +153,7 @@ class Reconciler:
     async def _pass(self) -> None:
         catalog = self._catalog
         found = await trio.to_thread.run_sync(self._folders.scan, abandon_on_cancel=True)
-        batch = _Batch()
+        batch = Batch()
         gone = [name for name in catalog.plugins if name not in found]
         for name in gone:
             self._abandon(name)
@@ -230,7 +172,7 @@ class Reconciler:
         catalog.remove(gone)
         catalog.scanned.set()
 
-    def _consider(self, plugin: Plugin, file: Found, batch: _Batch) -> tuple[_Job, Entry] | None:
+    def _consider(self, plugin: Plugin, file: Found, batch: Batch) -> tuple[Job, Entry] | None:
         """Do what one file asks for, if it is not done or under way already; what is in the cache is to be loaded.
 
         Nothing here waits: what must be compiled is in the queue, all of it, before the first is taken from there.
@@ -252,7 +194,7 @@ class Reconciler:
         if file.problem is not None:
             self._refuse(plugin, file.problem)
             return None
-        job = self._jobs[plugin.name] = _Job(plugin, target)
+        job = self._jobs[plugin.name] = Job(plugin, target)
         if (entry := self._compiler.cached(file.source)) is not None:
             return job, entry
         if plugin.serving is None:
@@ -261,7 +203,7 @@ class Reconciler:
         self._nursery.start_soon(self._run, job, self._make)
         return None
 
-    async def _take_from_cache(self, job: _Job, entry: Entry, batch: _Batch) -> None:
+    async def _take_from_cache(self, job: Job, entry: Entry, batch: Batch) -> None:
         """Load what needs no compiling. It is put in service with the pass, once it has said its trigger."""
         assert self._nursery is not None  # noqa: S101 - passes run inside it
         try:
@@ -284,13 +226,13 @@ class Reconciler:
             job.scope.cancel()
             self._end(job)
 
-    def _end(self, job: _Job) -> None:
+    def _end(self, job: Job) -> None:
         """A job is done, or not wanted any more."""
         if self._jobs.get(job.plugin.name) is job:
             del self._jobs[job.plugin.name]
         self._settled.unpark_all()
 
-    def _is_wanted(self, job: _Job) -> bool:
+    def _is_wanted(self, job: Job) -> bool:
         """Whether the plugin is still to become what the job makes of it."""
         return self._targets.get(job.plugin.name) is job.target
 
@@ -307,7 +249,7 @@ class Reconciler:
 
     # ---- one plugin's job ---------------------------------------------------------------------------------------
 
-    async def _run(self, job: _Job, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    async def _run(self, job: Job, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Do the work for one plugin, until it is done or not wanted any more."""
         reason: str | None = None
         with job.scope:
@@ -326,7 +268,7 @@ class Reconciler:
             self._refuse(job.plugin, reason)
         self._end(job)
 
-    async def _make(self, job: _Job) -> None:
+    async def _make(self, job: Job) -> None:
         """Compile, load and put in service."""
         plugin = job.plugin
         try:
@@ -349,7 +291,7 @@ class Reconciler:
         plugin.times.compile_ms = round((trio.current_time() - started) * 1000, 1)
         await self._finish(job, entry, await self._load(job, entry), None)
 
-    async def _load(self, job: _Job, entry: Entry) -> Load:
+    async def _load(self, job: Job, entry: Entry) -> Load:
         """Load a finished artefact into every worker. No code of the plugin's runs.
 
         Raises:
@@ -368,7 +310,7 @@ class Reconciler:
         plugin.times.load_ms = round((trio.current_time() - started) * 1000, 1)
         return load
 
-    async def _finish_from_cache(self, job: _Job, entry: Entry, load: Load, batch: _Batch) -> None:
+    async def _finish_from_cache(self, job: Job, entry: Entry, load: Load, batch: Batch) -> None:
         """The same for what was in the cache. It may turn out only now that it isn't what it was."""
         try:
             await self._finish(job, entry, load, batch)
@@ -377,7 +319,7 @@ class Reconciler:
             self._queue.append(job)
             await self._make(job)
 
-    async def _finish(self, job: _Job, entry: Entry, load: Load, batch: _Batch | None) -> None:
+    async def _finish(self, job: Job, entry: Entry, load: Load, batch: Batch | None) -> None:
         """Ask a loaded version for its trigger, and put it in service: with the others of its pass, if it is quick."""
         target = job.target
         trigger = target.settings.trigger

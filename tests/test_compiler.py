@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -202,6 +203,15 @@ async def test_a_fifo_in_an_entry_s_place_is_no_entry(compiler):
     if scope.cancelled_caught:
         os.close(os.open(fifo, os.O_WRONLY))  # the thread that waits must end
     assert not scope.cancelled_caught
+
+
+@pytest.mark.xfail(strict=True, raises=OSError, reason="in the daemon nobody expects it, and it ends")
+def test_a_sweep_that_can_t_look_into_the_cache_does_without(own_cache, monkeypatch):
+    def scandir(path):
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    Compiler(own_cache, None).sweep([])
 
 
 # ---- what a daemon makes of a cache that was tampered with ------------------------------------------------------
