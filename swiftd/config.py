@@ -7,6 +7,7 @@ ConfigError that names the key and the line. The rest of the program never sees 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import tomllib
@@ -170,9 +171,33 @@ def parse(text: str) -> Config:
     except RecursionError as error:
         raise ConfigError("line 1: the file is nested too deeply to be read") from error
     try:
-        return msgspec.convert(raw, Config, dec_hook=_decode)
+        config = msgspec.convert(raw, Config, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise _located(str(error), raw, text) from error
+    _check_settings(config.settings, ["settings"], text)
+    for name, plugin in config.plugins.items():
+        _check_settings(plugin.settings, ["plugins", name, "settings"], text)
+    return config
+
+
+def _check_settings(value: object, keys: list[str], text: str) -> None:
+    """Check that a plugin can be given these settings, which it gets as JSON.
+
+    Raises:
+        ConfigError: one of them is a number that JSON has no place for.
+
+    """
+    match value:
+        case dict():
+            for key, part in value.items():
+                _check_settings(part, [*keys, key], text)
+        case list():
+            for part in value:
+                _check_settings(part, keys, text)
+        case float() if not math.isfinite(value):
+            raise ConfigError(f"line {_line_of(keys, text)}: `{keys[-1]}`: expected a finite number, found {value}")
+        case int() if not -(2**63) <= value < 2**63:
+            raise ConfigError(f"line {_line_of(keys, text)}: `{keys[-1]}`: expected a number of at most 64 bits")
 
 
 def _decode(kind: type, value: object) -> object:

@@ -37,7 +37,10 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the daemon's terminal is the daemon's to act on
     signal.signal(signal.SIGCHLD, _reap)
     os.environ.clear()
-    control.send(runtime_id().encode())
+    try:
+        control.send(runtime_id().encode())
+    except OSError:
+        return  # the daemon has ended meanwhile
     gc.collect()
     gc.freeze()
     zygote = os.getpid()
