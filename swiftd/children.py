@@ -103,8 +103,8 @@ class Child:
             buffer += data
             if len(buffer) >= HEADER.size:
                 needed = HEADER.size + HEADER.unpack_from(buffer)[0]
-            if len(buffer) > LONGEST_MESSAGE:
-                break
+            if needed > LONGEST_MESSAGE:
+                raise LostError(self.pid, said_something=True)
         try:
             return decode(bytes(buffer[HEADER.size : needed]))
         except msgspec.MsgspecError as error:

@@ -89,8 +89,11 @@ class Compiler:
 
     def sweep(self, sources: Collection[str]) -> None:
         """Rid the cache of what none of these sources needs and nobody has used for long. Blocks: for a thread."""
-        sweep_unfinished(self._cache)
-        sweep(self._cache, {self._path(source).stem for source in sources}, time.time())
+        try:
+            sweep_unfinished(self._cache)
+            sweep(self._cache, {self._path(source).stem for source in sources}, time.time())
+        except OSError as error:
+            _log.warning("the cache can't be swept now: %s", error)
 
     async def compile(self, path: Path, source: str) -> Entry:
         """Compile the file at `path`, whose SHA-256 was `source`, and put the result, also a refusal, in the cache.

@@ -194,8 +194,8 @@ def _check_settings(value: object, keys: list[str], text: str) -> None:
         case list():
             for part in value:
                 _check_settings(part, keys, text)
-        case float() if not math.isfinite(value):
-            raise ConfigError(f"line {_line_of(keys, text)}: `{keys[-1]}`: expected a finite number, found {value}")
+        case float() if math.isnan(value):
+            raise ConfigError(f"line {_line_of(keys, text)}: `{keys[-1]}`: expected a number, found nan")
         case int() if not -(2**63) <= value < 2**63:
             raise ConfigError(f"line {_line_of(keys, text)}: `{keys[-1]}`: expected a number of at most 64 bits")
 

@@ -57,7 +57,9 @@ async def run(places: Places) -> None:
     """
     config = ConfigFile(places.config)
     config.refresh()
-    with ExitStack() as stack:
+    # First of all: a signal that comes while all this is made must not find the kernel's own handler.
+    signals_wanted = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with signals_wanted as signals, ExitStack() as stack:
         socket = stack.enter_context(listening.listener(places.socket))
         cache = stack.enter_context(_usable_cache(places.cache))
         journal = Journal()
@@ -83,25 +85,24 @@ async def run(places: Places) -> None:
         server = Server(
             Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats, refresh)
         )
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            notify.send("READY=1\nSTATUS=Looking at the plugins")  # whoever connects from now on is served in a moment
-            await zygote.start()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(pool.run)
-                nursery.start_soon(reconciler.run)
-                nursery.start_soon(server.serve, socket)
-                nursery.start_soon(notify.keep_informed, catalog)
-                nursery.start_soon(watch, [places.config, *(folder for folder, _ in places.plugins)], refresh)
-                async for number in signals:
-                    if number != signal.SIGHUP:
-                        _log.info("%s: stopping", signal.Signals(number).name)
-                        break
-                    notify.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-                    refresh()
-                    notify.send("READY=1")
-                notify.send("STOPPING=1")
-                server.hang_up()
-                nursery.cancel_scope.cancel()
+        notify.send("READY=1\nSTATUS=Looking at the plugins")  # whoever connects from now on is served in a moment
+        await zygote.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.run)
+            nursery.start_soon(reconciler.run)
+            nursery.start_soon(server.serve, socket)
+            nursery.start_soon(notify.keep_informed, catalog)
+            nursery.start_soon(watch, [places.config, *(folder for folder, _ in places.plugins)], refresh)
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    _log.info("%s: stopping", signal.Signals(number).name)
+                    break
+                notify.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+                refresh()
+                notify.send("READY=1")
+            notify.send("STOPPING=1")
+            server.hang_up()
+            nursery.cancel_scope.cancel()
 
 
 def _own(places: Places, cache: Path) -> list[Path]:

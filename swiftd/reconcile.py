@@ -245,7 +245,7 @@ class Reconciler:
         plugins = self._catalog.plugins.values()
         sources = {plugin.source for plugin in plugins}
         sources |= {plugin.serving.source for plugin in plugins if plugin.serving is not None}
-        await trio.to_thread.run_sync(self._compiler.sweep, sources)
+        await trio.to_thread.run_sync(self._compiler.sweep, sources, abandon_on_cancel=True)
 
     # ---- one plugin's job ---------------------------------------------------------------------------------------
 

@@ -205,7 +205,6 @@ async def test_a_fifo_in_an_entry_s_place_is_no_entry(compiler):
     assert not scope.cancelled_caught
 
 
-@pytest.mark.xfail(strict=True, raises=OSError, reason="in the daemon nobody expects it, and it ends")
 def test_a_sweep_that_can_t_look_into_the_cache_does_without(own_cache, monkeypatch):
     def scandir(path):
         raise OSError(errno.EMFILE, "Too many open files", path)

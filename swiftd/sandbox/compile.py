@@ -44,7 +44,7 @@ def serve(connection: socket.socket, source: int, artefact: int) -> None:
     # A crash, and the limit on processor time, leave some words on the connection: without any, the daemon takes it
     # that the process was killed from outside, and does not hold it against the plugin.
     faulthandler.enable(connection.fileno(), all_threads=False)
-    faulthandler.register(signal.SIGXCPU, connection.fileno(), all_threads=False, chain=True)
+    faulthandler.register(signal.SIGXCPU, connection.fileno(), all_threads=True, chain=True)
     with open(source, "rb") as file:
         wasm = file.read()
     digest = hashlib.sha256(wasm).hexdigest()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import wasmtime
 
+import swiftd
+
 SETTINGS = "cranelift speed, no threads, 512 KiB stack"
 """Names what `make_engine` sets: part of the cache's key, to be changed with it."""
 
@@ -24,11 +26,12 @@ def make_engine() -> wasmtime.Engine:
 
 
 def runtime_id() -> str:
-    """What an artefact depends on besides its source: wasmtime's version, the settings, the target.
+    """What an entry of the cache depends on besides its source: both versions, the settings, the target.
 
     The code is compiled for this very processor, so its features count: a home folder may be shared by machines.
     """
-    return f"wasmtime {version('wasmtime')}; {SETTINGS}; {platform.machine()} {_processor_features()}"
+    versions = f"swiftd {swiftd.__version__}; wasmtime {version('wasmtime')}"
+    return f"{versions}; {SETTINGS}; {platform.machine()} {_processor_features()}"
 
 
 def _processor_features() -> str:
