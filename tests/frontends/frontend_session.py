@@ -131,8 +131,8 @@ class Session:
         done = subprocess.run(words, check=True, capture_output=True, env=self.environment, timeout=PATIENCE)
         return done.stdout.decode()
 
-    def said(self, name, enough=bool):
-        """Wait for a file in the home folder; what is in it."""
+    def said(self, name, enough=lambda text: text.endswith("\n")):
+        """Wait for a file in the home folder, and for all that is written to it; what is in it."""
         path = self.home / name
         return eventually(lambda: path.exists() and enough(path.read_text()) and path.read_text(), PATIENCE)
 
