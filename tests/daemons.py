@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 
 import msgpack
+import pytest
 
 PATIENCE = 30.0
 """Seconds. Nothing here takes that long; on a loaded machine it may take more than one would think."""
+
+CAP_SYS_PTRACE = 1 << 19
 
 GUESTS = Path(__file__).with_name("guests")
 BUNDLED = Path(__file__).parents[1] / "plugins" / "bundled"
@@ -117,10 +120,10 @@ class Daemon:
         target.write_bytes(source)
         return target
 
-    def start(self, *options, env=None, wait=True):
-        """Start it, and wait until it accepts connections."""
+    def start(self, *options, env=None, wait=True, under=()):
+        """Start it, by way of the command `under` if there is one, and wait until it accepts connections."""
         command = [
-            sys.executable, "-m", "swiftd",
+            *under, sys.executable, "-m", "swiftd",
             "--socket", str(self.socket), "--plugins-dir", str(self.plugins), "--config", str(self.config),
             "--cache-dir", str(self.cache), "--log-level", "debug", *options,
         ]  # fmt: skip
@@ -198,6 +201,21 @@ def children(pid):
 def family(pid):
     """A process and all that descend from it."""
     return [pid, *(member for child in children(pid) for member in family(child))]
+
+
+def in_view():
+    """Words to start a command under, so that this test may look into the sandbox processes that it starts.
+
+    These are not dumpable: their descriptors, maps and environment are shown only to one who may trace any process of
+    the user namespace they come from. That is root, or whoever has made the namespace.
+    """
+    capabilities = re.search(r"^CapEff:\s*(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)[1]
+    if os.geteuid() == 0 and int(capabilities, 16) & CAP_SYS_PTRACE:
+        return ()
+    words = ("unshare", "--user", "--map-root-user")
+    if not shutil.which("unshare") or subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("to look into a sandbox process takes root, or a user namespace, which can't be made here")
+    return words
 
 
 def is_alive(pid):

@@ -25,6 +25,7 @@ from daemons import (
     children,
     component,
     eventually,
+    in_view,
     is_alive,
     wait_for_end,
 )
@@ -339,7 +340,8 @@ def test_a_socket_that_somebody_else_put_in_its_place_stays(daemon):
 # ---- its processes ----------------------------------------------------------------------------------------------
 
 
-def test_the_daemon_itself_never_has_wasmtime(daemon):
+def test_the_daemon_itself_never_has_wasmtime(idle_daemon):
+    daemon = idle_daemon.start(under=in_view())
     client = daemon.client()
     assert client.names("=2+2") == ["2+2 = 4"]
     assert "wasmtime" not in Path(f"/proc/{daemon.process.pid}/maps").read_text()
@@ -352,7 +354,8 @@ def test_nothing_the_daemon_imports_imports_wasmtime():
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 0
 
 
-def test_its_processes_hold_no_descriptors_of_the_daemon_s(daemon):
+def test_its_processes_hold_no_descriptors_of_the_daemon_s(idle_daemon):
+    daemon = idle_daemon.start(under=in_view())
     clients = [daemon.client() for _ in range(5)]
     assert clients[0].names(">x") == ["You typed: x"]
     for pid in daemon.workers():

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from daemons import PATIENCE, Daemon, WireClient, eventually
+from daemons import PATIENCE, Daemon, WireClient, eventually, in_view
 
 ACTIVATE = shutil.which("systemd-socket-activate")
 
@@ -30,11 +30,11 @@ os.execv(command[0], command)
 class Activated(Daemon):
     """A daemon that systemd-socket-activate starts for the first connection."""
 
-    def start(self, *options, listen=()):
+    def start(self, *options, listen=(), under=()):
         self.socket.parent.mkdir(mode=0o700)
         environment = {"PYTHONWARNINGS": "error", "HOME": str(self.home)}
         command = [
-            ACTIVATE, *options, *(f"--setenv={name}={value}" for name, value in environment.items()),
+            *under, ACTIVATE, *options, *(f"--setenv={name}={value}" for name, value in environment.items()),
             *(f"--listen={path}" for path in (self.socket, *listen)),
             sys.executable, "-m", "swiftd", "--plugins-dir", str(self.plugins), "--config", str(self.config),
             "--cache-dir", str(self.cache), "--log-level", "debug",
@@ -107,7 +107,7 @@ def test_what_was_passed_is_not_its_own_to_lock_or_remove(activated):
 
 @pytest.mark.systemd
 def test_its_processes_do_not_hold_the_passed_socket(activated):
-    activated.start()
+    activated.start(under=in_view())
     client = activated.client()
     assert client.names(">x") == ["You typed: x"]
     listening = os.readlink(f"/proc/{activated.process.pid}/fd/3")

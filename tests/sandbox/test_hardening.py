@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from daemons import in_view
 
 from swiftd.sandbox import landlock, seccomp
 
@@ -145,8 +146,9 @@ def test_the_rules_name_their_constants_for_every_version():
     assert all(rights & landlock._READ == landlock._READ for rights in landlock._ALL_BY_VERSION.values())
 
 
-def test_a_worker_has_nothing_that_was_inherited(daemon):
+def test_a_worker_has_nothing_that_was_inherited(idle_daemon):
     """No descriptor of the daemon's or of whoever started it, an empty environment, a session of its own."""
+    daemon = idle_daemon.start(under=in_view())
     client = daemon.client()
     assert client.names(">hi") == ["You typed: hi"]
     assert "seccomp" in client.ask("stats")["hardening"]
