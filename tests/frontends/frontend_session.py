@@ -14,16 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemons import GUESTS, eventually, wait_for_end
+from daemons import GUESTS, eventually, is_alive, wait_for_end
 
 PATIENCE = 20.0
 """Seconds. Nothing here takes that long, except on a machine that is very busy."""
-
-DISPLAYS = (2000, 9000)
-"""Of these numbers one is taken that no X server uses."""
 
 FAKE_CLIPBOARD = (
     '#!/bin/sh\n# In the place of xclip: keeps what it is given.\ncat >>"$HOME/copied"; echo >>"$HOME/copied"\n'
@@ -65,6 +63,7 @@ class Session:
             "XDG_RUNTIME_DIR": str(self.runtime),
         }
         self.script("xclip", FAKE_CLIPBOARD)
+        self.log = self.folder / "log"
         self.files = self.home / "it's $(touch pwned) & <b>"
         self._started = []
 
@@ -146,7 +145,21 @@ class Session:
             except ProcessLookupError:
                 continue
             wait_for_end([pid])
+        eventually(self._is_deserted)
         shutil.rmtree(self.folder)
+
+    def _is_deserted(self):
+        """Whether nothing runs any more that was started in the session; what does is ended.
+
+        A front end that is closed while it asks may leave a `swiftctl` behind, which would start another daemon when
+        the test has ended its own. Who belongs to the session is told by the environment. The test's daemon does not.
+        """
+        ours = f"HOME={self.home}".encode()
+        left = [pid for pid in everybody() if ours in environment_of(pid) and is_alive(pid)]
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
     def close_programs(self):
         """End everything that was started here, the last first."""
@@ -165,27 +178,17 @@ class Screen:
 
     def __init__(self, session):
         self.session = session
-        for number in range(*DISPLAYS):
-            if not (Path(f"/tmp/.X{number}-lock").exists() or Path(f"/tmp/.X11-unix/X{number}").exists()):
-                server = session.start(
-                    "Xvfb", f":{number}", "-screen", "0", "800x480x24", "-noreset", "-nolisten", "tcp",
-                    stderr=subprocess.DEVNULL,
-                )  # fmt: skip
-                session.environment["DISPLAY"] = f":{number}"
-                if self._is_up(server):
-                    return
-        pytest.fail("no X server could be started")
-
-    def _is_up(self, server):
-        until = time.monotonic() + PATIENCE
-        while server.poll() is None and time.monotonic() < until:
-            done = subprocess.run(
-                ["xdotool", "getdisplaygeometry"], check=False, capture_output=True, env=self.session.environment
-            )
-            if done.returncode == 0:
-                return True
-            time.sleep(0.05)
-        return False  # another one took the number first
+        told, tells = os.pipe()
+        with open(told) as display, session.log.open("wb") as log:
+            # It takes a number that no other X server has, and says which once it can be used.
+            session.start(
+                "Xvfb", "-displayfd", str(tells), "-screen", "0", "800x480x24", "-noreset", "-nolisten", "tcp",
+                pass_fds=[tells], stderr=log,
+            )  # fmt: skip
+            os.close(tells)
+            number = display.readline().strip()
+        assert number, "no X server could be started: " + session.log.read_text("utf-8", "replace")
+        session.environment["DISPLAY"] = f":{number}"
 
     def window(self, name):
         """Wait for a visible window of that class."""
@@ -270,6 +273,19 @@ class Terminal:
     def close(self):
         if self._socket.exists():
             subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True)
+
+
+def everybody():
+    """The numbers of all processes."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def environment_of(pid):
+    """What a process was started with, as `name=value` each; nothing of one that is gone or not to be looked at."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def swiftctl():
