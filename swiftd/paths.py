@@ -11,6 +11,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from swiftd.text import harmless
+
 APP = "swift"
 
 
@@ -91,6 +93,5 @@ def make_private(folder: Path) -> None:
 
 
 def printable(name: Path | str) -> str:
-    """A file name as it can be shown and sent: bytes that are no UTF-8, and control characters, replaced."""
-    text = str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    """A file name as it can be shown and sent: bytes that are no UTF-8, and harmful characters, replaced."""
+    return harmless(str(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

@@ -1,0 +1,98 @@
+"""Which characters may be shown as they are."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+
+from swiftd.text import harmless, is_harmless
+
+WRITTEN = {
+    "ASCII": "swiftctl query '=1+1'",
+    "accents": "réglages, Škoda, naïve",
+    "combining marks": "e\u0301 o\u0308 \u0915\u094d\u0937",
+    "emoji": "👍🏽 😀",
+    "a sequence with joiners": "👨‍💻 👩‍👩‍👧",
+    "variation selectors": "❤️ ☎︎",
+    "a keycap": "1️⃣",
+    "a flag of letters": "🇩🇪",
+    "a flag of tags": "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f!",
+    "Persian with a non-joiner": "می\u200cخواهم",  # noqa: RUF001 - as it is written
+    "marks of direction": "\u200eabc\u200f \u061c",
+    "a Nerd Font sign": "\ue0b0 \uf121 \U000f0a1e",
+    "a private sign of plane 16": "\U00100000",
+    "a no-break space": "10\u00a0km",
+    "an ideographic space": "か\u3000",
+    "narrow spaces": "1\u202f000\u2009000",
+    "a soft hyphen": "Donau\u00addampf",
+    "a zero-width space": "a\u200bb",
+    "a character newer than Python": "\U0001faef\U0001fadf",
+}
+
+HARMFUL = {
+    "newline": "\n",
+    "tab": "\t",
+    "NUL": "\0",
+    "escape": "\x1b",
+    "DEL": "\x7f",
+    "next line": "\x85",
+    "CSI": "\x9b",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "embedding": "\u202a",
+    "override": "\u202e",
+    "isolate": "\u2066",
+    "end of isolate": "\u2069",
+    "half a surrogate pair": "\ud83d",
+    "noncharacter": "\ufdd0",
+    "last of plane 0": "\uffff",
+    "last of plane 16": "\U0010ffff",
+    "a tag": "\U000e0041",
+    "the language tag": "\U000e0001",
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_what_people_write_stays(text):
+    assert is_harmless(text)
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize("character", HARMFUL.values(), ids=HARMFUL)
+def test_what_drives_a_terminal_or_an_eye_is_replaced(character):
+    assert not is_harmless(f"é{character}b")
+    assert harmless(f"é{character}b") == "é\ufffdb"
+    assert harmless(character, "") == ""
+
+
+def test_tags_are_text_of_a_flag_up_to_its_end_only():
+    flag = "🏴\U000e0067\U000e0062\U000e007f"
+    assert harmless(f"{flag}\U000e0041") == f"{flag}\ufffd"
+    assert harmless("🏴x\U000e0067") == "🏴x\ufffd"
+    assert harmless("🏴\U000e0001") == "🏴\ufffd"
+
+
+def test_what_python_calls_printable_is_harmless():
+    """The short way round: over all characters it makes no difference."""
+    for code in range(sys.maxunicode + 1):
+        if chr(code).isprintable():
+            assert harmless(f"\u00a0{chr(code)}") == f"\u00a0{chr(code)}"
+
+
+def test_every_character_of_a_harmful_category_is_replaced():
+    for code in range(sys.maxunicode + 1):
+        category = unicodedata.category(chr(code))
+        if category in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(chr(code)) in EMBEDDINGS:
+            assert not is_harmless(chr(code)), hex(code)
+        elif category not in ("Cf", "Cn"):
+            assert is_harmless(chr(code)), hex(code)
+
+
+EMBEDDINGS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def test_the_empty_text_is_harmless():
+    assert is_harmless("")
+    assert harmless("") == ""
