@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     _start_log(options.log_level.upper())
     default = paths.defaults()
+    for note in [] if options.socket else paths.socket_notes():
+        logging.getLogger("swiftd").warning("%s", note)
     places = daemon.Places(
         config=options.config or default.config,
         plugins=((options.plugins_dir or default.plugins, False), (default.bundled, True)),
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _place(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - it never raises
 
 
 def _start_log(level: str) -> None:

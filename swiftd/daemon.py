@@ -121,7 +121,7 @@ def _usable_cache(path: Path) -> Iterator[Path]:
             pass
     except (OSError, UnicodeEncodeError, paths.UnsafeFolderError) as error:
         _log.warning("the cache can't be used: %s; each start compiles every plugin anew", error)
-        with tempfile.TemporaryDirectory(prefix="swiftd-cache-") as temporary:
+        with tempfile.TemporaryDirectory(prefix="swiftd-cache-", dir=paths.temporary()) as temporary:
             yield Path(temporary)
     else:
         sweep_unfinished(path)

@@ -89,7 +89,7 @@ def _made(path: Path) -> Iterator[trio.SocketListener]:
 
     """
     try:
-        if path.parent.name == paths.APP or not path.parent.exists():
+        if path.parent.name in (paths.APP, f"{paths.APP}-{os.geteuid()}") or not path.parent.exists():
             paths.make_private(path.parent)  # a folder that the user chose is left as it is: the socket is private
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except (OSError, paths.UnsafeFolderError) as error:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from swiftd import paths
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,7 +48,7 @@ class Switches:
             self._off.discard(name)
         else:
             self._off.add(name)
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        paths.make_private(self._file.parent)
         with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=".new-", delete=False) as file:
             try:
                 file.write(msgspec.json.encode(sorted(self._off)))

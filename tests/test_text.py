@@ -14,9 +14,9 @@ WRITTEN = {
     "accents": "réglages, Škoda, naïve",
     "combining marks": "e\u0301 o\u0308 \u0915\u094d\u0937",
     "emoji": "👍🏽 😀",
-    "a sequence with joiners": "👨‍💻 👩‍👩‍👧",
-    "variation selectors": "❤️ ☎︎",
-    "a keycap": "1️⃣",
+    "a sequence with joiners": "👨\u200d💻 👩\u200d👩\u200d👧",
+    "variation selectors": "❤\ufe0f ☎\ufe0e",
+    "a keycap": "1\ufe0f⃣",
     "a flag of letters": "🇩🇪",
     "a flag of tags": "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f!",
     "Persian with a non-joiner": "می\u200cخواهم",  # noqa: RUF001 - as it is written

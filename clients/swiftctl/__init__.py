@@ -84,6 +84,8 @@ class Options:
     plain: bool = False
     stdin: bool = False
     """Queries come from standard input, a line each."""
+    supersede: bool = False
+    """Each of them ends the one before it."""
     from_rofi: bool = False
     """rofi calls us, and `text` is what it says."""
     live: bool = False

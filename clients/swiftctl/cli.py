@@ -52,6 +52,8 @@ def parse(argv: list[str], options: Options) -> None:
         if options.text != given and not any(word.startswith("-") for word in extra):
             parser.error("TEXT is one argument: put several words in quotes")
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    if options.command == "query" and options.supersede and not options.stdin:
+        parser.error("argument --supersede: only with argument --stdin: one query has none before it")
     if options.command == "query" and options.stdin:
         _check_stdin(parser, options)
     if options.command in NO_ARGUMENT or "--" in argv[:-1]:
@@ -159,8 +161,12 @@ def _query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stdin",
         action="store_true",
-        help="read what to ask from standard input, a line each, and print each answer as a line of JSON; "
-        "a line ends the query before it, if unfinished",
+        help="read what to ask from standard input, a line each, and print each answer as a line of JSON",
+    )
+    parser.add_argument(
+        "--supersede",
+        action="store_true",
+        help="with --stdin, for what is being typed: a line ends the query before it, if unfinished",
     )
     parser.add_argument("--limit", type=_limit, metavar="N", help="print at most N items")
     _timeout(parser)

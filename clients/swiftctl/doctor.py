@@ -95,8 +95,12 @@ def plugins(listed: list[Message]) -> Iterator[Finding]:
 def folders(places: paths.Paths, *, usual_socket: bool) -> Iterator[Finding]:
     """Whether they are ours, and as private as they must be. Where a chosen socket lies is the user's affair."""
     if usual_socket:
+        yield from (("note", note, "") for note in paths.socket_notes())
         yield from folder("socket", places.socket.parent, 0o077)
-    yield from folder("cache", places.cache, 0o077)
+    if note := paths.cache_note():
+        yield "trouble", note, "choose another HOME or XDG_CACHE_HOME"
+    else:
+        yield from folder("cache", places.cache, 0o077)
     for name, path in (("configuration", places.config.parent), ("plugins", places.plugins)):
         yield from folder(name, path, 0o022)
 
@@ -114,7 +118,7 @@ def folder(name: str, path: Path, forbidden: int) -> Iterator[Finding]:
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISDIR(found.st_mode):
         yield "trouble", f"{name} folder: {path} is not a folder", "remove it"
-    elif found.st_uid != os.getuid():
+    elif found.st_uid != os.geteuid():
         yield "trouble", f"{name} folder: {path} belongs to user {found.st_uid}", "choose another place"
     elif mode & forbidden:
         who = "enter" if forbidden & 0o005 else "write into"
@@ -153,8 +157,8 @@ def units() -> Iterator[Finding]:
     if not (runtime / "systemd").is_dir():
         yield "note", "no systemd user manager here", "swiftctl starts the daemon itself"
         return
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    config = paths.base("XDG_CONFIG_HOME", ".config")
+    data = paths.base("XDG_DATA_HOME", ".local/share")
     for place in (config / "systemd/user", *map(Path, UNIT_FOLDERS), data / "systemd/user"):
         if (place / "swiftd.socket").exists():
             yield "good", f"systemd units: {place}", ""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from swiftctl import NoDaemonError, SwiftctlError, show
 from swiftctl.wire import Connection, unreachable
+from swiftd import paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,13 +52,16 @@ def start(path: str, options: Options, deadline: float) -> Connection:
         NoDaemonError: it did not start, or not in time.
 
     """
-    chosen = bool(options.socket or os.environ.get("SWIFT_SOCKET"))
-    if not chosen and (connection := _through_systemd(path, deadline)) is not None:
+    chosen = _is_chosen(options)
+    if path == _session_socket() and not chosen and (connection := _through_systemd(path, deadline)) is not None:
         return connection
     command = find() + (["--socket", path] if chosen else [])
+    for note in [*_notes(options), paths.cache_note()]:
+        if note:
+            show.complain(note)
     progress = show.Progress()
     progress.say("starting swiftd …")
-    log = _open_log(path)
+    log = _open_log(paths.defaults().state, path)
     begin = log.tell() if log else 0
     try:
         status = _start(command, log, deadline)
@@ -70,6 +74,26 @@ def start(path: str, options: Options, deadline: float) -> Connection:
         progress.clear()
         if log:
             log.close()
+
+
+def not_started(path: str, options: Options) -> NoDaemonError:
+    """What to say if nobody listens, and none is to be started."""
+    how = f"`swiftd --socket {options.socket} &`" if options.socket else "`swiftd &` or `systemctl --user start swiftd`"
+    return NoDaemonError("\n".join([f"nobody listens at {path}: start the daemon with {how}", *_notes(options)]))
+
+
+def _notes(options: Options) -> list[str]:
+    """Why the socket is not where the environment says."""
+    return [] if _is_chosen(options) else paths.socket_notes()
+
+
+def _is_chosen(options: Options) -> bool:
+    return bool(options.socket or os.environ.get("SWIFT_SOCKET"))
+
+
+def _session_socket() -> str:
+    """Where systemd listens: in the session's own runtime folder."""
+    return os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), "swift", "swiftd.sock")  # noqa: PTH118 - as wire.py has it
 
 
 def _through_systemd(path: str, deadline: float) -> Connection | None:
@@ -193,19 +217,17 @@ def _why(path: str, command: list[str], status: int | None, log: BinaryIO | None
     return "\n  ".join([f"{text}. The end of its log, {log.name}:", *filter(None, lines)])
 
 
-def _open_log(path: str) -> BinaryIO | None:
+def _open_log(state: Path, path: str) -> BinaryIO | None:
     """The daemon's log, at its end: in the state folder, or else beside the socket; None if neither can be written."""
-    for folder in (_state(), Path(path).parent):
+    beside = Path(path).parent
+    for folder in (state, beside):
         with contextlib.suppress(OSError):
-            folder.mkdir(0o700, parents=True, exist_ok=True)
-            if folder.stat().st_uid == os.getuid():
-                return _append(folder / "swiftd.log")
+            if folder == state or not beside.exists():
+                paths.make_private(folder)
+            elif beside.stat().st_uid != os.geteuid() or beside.stat().st_mode & paths.SHARED == paths.SHARED:
+                continue  # another's, or /tmp: a name that all know would be in everybody's way
+            return _append(folder / "swiftd.log")
     return None
-
-
-def _state() -> Path:
-    home = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (home if home.is_absolute() else Path(os.path.expanduser("~/.local/state"))) / "swift"  # noqa: PTH111 - never raises
 
 
 def _append(path: Path) -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from swiftctl import STATUS_ANSWER, STATUS_DAEMON_ERROR, STATUS_EMPTY, show
@@ -42,6 +43,8 @@ def run(options: Options) -> int:
         show.complain(show.harmless(f"{error['plugin']}: {error['message']} ({error['code']})"))
     if items:
         return STATUS_ANSWER
+    if not errors and options.form == "names" and show.is_terminal(sys.stdout):
+        show.complain("no plugin has an answer to this: `swiftctl plugins` lists them with their triggers")
     return STATUS_DAEMON_ERROR if errors else STATUS_EMPTY
 
 

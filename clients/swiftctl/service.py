@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from swiftctl import STATUS_ANSWER, STATUS_EMPTY, Options, SwiftctlError, launch, show, stop
+from swiftd import paths
 
 SOCKET, SERVICE = UNITS = ("swiftd.socket", "swiftd.service")
 PATIENCE = 20.0
@@ -34,27 +35,31 @@ def run(options: Options) -> int:
         SwiftctlError: it can't be done.
 
     """
+    if options.tool == "status":
+        return _status()
+    if why := paths.refusal(folder().resolve()):  # resolved, as one's own units may be a link to one's own dotfiles
+        raise SwiftctlError(f"cannot change {folder()}: {why}. Run it as the user whose service it is")
     try:
-        if options.tool == "install":
-            return _install(plain=options.plain)
-        if options.tool == "uninstall":
-            return _uninstall()
+        return _install(plain=options.plain) if options.tool == "install" else _uninstall()
     except OSError as error:
         raise SwiftctlError(f"cannot change {error.filename}: {error.strerror}") from None
-    return _status()
 
 
 def is_installed() -> bool:
     """Whether the user's systemd knows swiftd."""
-    data = _base("XDG_DATA_HOME", ".local/share") / "systemd" / "user"
+    data = paths.base("XDG_DATA_HOME", ".local/share") / "systemd" / "user"
     system = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
     return any((place / SOCKET).exists() for place in (folder(), data, *map(Path, system)))
 
 
 def has_manager() -> bool:
-    """Whether there is a user manager to talk to."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return bool(runtime and Path(runtime, "systemd", "private").exists() and shutil.which("systemctl"))
+    """Whether there is a user manager to talk to, and it is ours: `sudo -E` leads to another user's."""
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
+    try:
+        ours = runtime.stat().st_uid == os.geteuid() and (runtime / "systemd" / "private").exists()
+    except OSError:
+        return False
+    return ours and shutil.which("systemctl") is not None
 
 
 def systemctl(*words: str, patience: float = PATIENCE) -> None:
@@ -80,7 +85,7 @@ def systemctl(*words: str, patience: float = PATIENCE) -> None:
 
 def folder() -> Path:
     """Where the user's own units lie."""
-    return _base("XDG_CONFIG_HOME", ".config") / "systemd" / "user"
+    return paths.base("XDG_CONFIG_HOME", ".config") / "systemd" / "user"
 
 
 def unit(name: str, *, plain: bool = False) -> str:
@@ -99,11 +104,6 @@ def unit(name: str, *, plain: bool = False) -> str:
         before, _, rest = text.partition(NEEDS_NAMESPACES)
         text = before + rest[rest.index("[Install]") :]
     return text
-
-
-def _base(variable: str, otherwise: str) -> Path:
-    chosen = Path(os.environ.get(variable, ""))
-    return chosen if chosen.is_absolute() else Path.home() / otherwise
 
 
 def _command(words: list[str]) -> str:
@@ -148,7 +148,7 @@ def _install(*, plain: bool) -> int:
 def _write(*, plain: bool) -> None:
     texts = {name: unit(name, plain=plain) for name in UNITS}
     place = folder()
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, text in texts.items():
         (place / name).write_text(text, "utf-8")
 

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
     from swiftctl.jsonlines import Message
 
-_SPACES = (*range(0x09, 0x0E), 0x85, 0x2028, 0x2029)
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
-_DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-"""Overrides of the writing direction: with one, `gnp.exe` is shown as `exe.png`."""
-_HARMLESS = dict.fromkeys((*_CONTROLS, *_DIRECTIONS), "\ufffd") | dict.fromkeys(_SPACES, " ")
+_SPACES = dict.fromkeys((*range(0x09, 0x0E), 0x85, 0x2028, 0x2029), " ")
 
 CODES = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 
 
 def harmless(text: str) -> str:
-    """The text on one line: line breaks and tabs become spaces, what else drives a terminal or an eye U+FFFD."""
-    return text if text.isprintable() else text.translate(_HARMLESS)
+    """The text on one line: line breaks and tabs become spaces, what else is not harmless U+FFFD."""
+    if text.isprintable():
+        return text
+    from swiftd.text import harmless  # noqa: PLC0415 - the daemon's own rule, for the few texts that may need it
+
+    return harmless(text.translate(_SPACES))
 
 
 def json_line(line: str) -> bytes:
     """A line of JSON as received, except that control characters which JSON lets through raw are escaped."""
     if not line.isprintable():
-        line = line.translate({code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x7F})  # noqa: PLR2004 - DEL
+        line = line.translate({code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)})
     return (line + "\n").encode(errors="replace")
 
 
@@ -86,15 +86,30 @@ def colour(text: str, name: str) -> str:
 def table(heads: list[str], rows: list[list[str]], colours: list[dict[str, str]] | None = None) -> bytes:
     """Columns under their heads, two spaces apart; `colours` gives for each column the colour of a cell's text."""
     lines = [[harmless(cell) or "-" for cell in row] for row in [heads, *rows]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    widths = [max(columns(line[column]) for line in lines) for column in range(len(heads))]
     painted = colours or [{}] * len(heads)
     text = ""
     for number, line in enumerate(lines):
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        cells = [cell + " " * (width - columns(cell)) for cell, width in zip(line, widths, strict=True)]
         cells[-1] = cells[-1].rstrip()
         names = ["bold" if not number else of.get(cell, "") for cell, of in zip(line, painted, strict=True)]
         text += "  ".join(map(colour, cells, names)).rstrip() + "\n"
     return text.encode(errors="replace")
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes, by the rules that terminals share: wide characters take two."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width  # noqa: PLC0415 - the text is seldom of that kind
+
+    count = 0
+    joined = False
+    for c in text:
+        if not joined and category(c) not in ("Mn", "Me", "Cf"):
+            count += 2 if east_asian_width(c) in "WF" else 1
+        joined = c == "\u200d"
+    return count
 
 
 def denial(found: Message) -> str:

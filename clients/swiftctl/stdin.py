@@ -1,9 +1,10 @@
 """`swiftctl query --stdin`: a query a line in, an answer a line out, over one connection.
 
-For editors, status bars and scripts that stay open. Each line read gets exactly one line of JSON, whose `id` is the
-line's number, from 1. Each query supersedes the one before, whose answer then has the status `superseded`. If the
-daemon goes away, what it has not answered gets an error, and the next line connects again. The end of the input ends
-the program, once the last answer is out.
+For editors, status bars and scripts that stay open. Each line read gets exactly one line of JSON, in the order of the
+lines; its `id` is the line's number, from 1. A line is asked when the one before it has its answer. With `--supersede`,
+for those who pass on what is being typed, it is asked at once and ends the query before it, if unfinished: that one's
+answer then has the status `superseded`. If the daemon goes away, what it has not answered gets an error, and the next
+line connects again. The end of the input ends the program, once the last answer is out.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ REQUEST_MAX = 64 << 10
 """Bytes of a request; the daemon hangs up on a longer one."""
 
 UNFINISHED_MAX = 16
-"""Queries under way. More are read only then: a file as input must not flood the daemon."""
+"""Superseding queries under way. More are read only then: a file as input must not flood the daemon."""
 
 
 def run(options: Options) -> int:
@@ -51,14 +52,18 @@ class Exchange:
         self._number = 0
         self._waiting: dict[int, float] = {}
         """By number, when an answer is too late."""
+        self._unfinished_max = UNFINISHED_MAX if options.supersede else 1
+        self._answers: dict[int, tuple[bytes, int]] = {}
+        """By number, answers that came before an earlier line's, each with the status that it makes."""
+        self._printed = 0
         self._status = STATUS_ANSWER
 
     def run(self) -> int:
-        """The exit status is that of the last answer."""
+        """The exit status is that of the last line's answer."""
         self._connect()
         try:
             while not self._ended or self._lines or self._waiting:
-                if self._lines and len(self._waiting) < UNFINISHED_MAX:
+                if self._lines and len(self._waiting) < self._unfinished_max:
                     self._ask(self._lines.pop(0))
                 else:
                     self._wait()
@@ -105,7 +110,9 @@ class Exchange:
     def _ask(self, line: bytes) -> None:
         self._number += 1
         request: Message = {"id": self._number, "op": "query", "input": line.decode(errors="replace")}
-        request |= {"supersede": True, "wait_ms": int(self._options.timeout * 900)}
+        request["wait_ms"] = int(self._options.timeout * 900)
+        if self._options.supersede:
+            request["supersede"] = True
         if self._options.limit is not None:
             request["limit"] = self._options.limit
         if len(encode(request)) > REQUEST_MAX:
@@ -128,14 +135,18 @@ class Exchange:
                 raise DaemonError(f"{answer.get('message')} ({answer.get('code')})")
             if answer.get("done", True) and self._waiting.pop(answer["id"], None):
                 failed = answer["type"] == "error"
-                self._print(show.json_line(line), STATUS_DAEMON_ERROR if failed else STATUS_ANSWER)
+                self._print(answer["id"], show.json_line(line), STATUS_DAEMON_ERROR if failed else STATUS_ANSWER)
 
     def _fail(self, number: int, code: str, message: str) -> None:
         self._waiting.pop(number, None)
         error: Message = {"type": "error", "id": number, "done": True, "code": code, "message": message}
-        self._print(encode(error), STATUS_DAEMON_ERROR)
+        self._print(number, encode(error), STATUS_DAEMON_ERROR)
 
-    def _print(self, line: bytes, status: int) -> None:
-        self._status = status
-        if not show.write(line):  # nobody reads any more
-            self._lines, self._waiting, self._ended = [], {}, True
+    def _print(self, number: int, line: bytes, status: int) -> None:
+        """Print the answer to a line, and those to later ones that waited for it; or keep it until its turn."""
+        self._answers[number] = line, status
+        while (answer := self._answers.pop(self._printed + 1, None)) is not None:
+            self._printed += 1
+            line, self._status = answer
+            if not show.write(line):  # nobody reads any more
+                self._lines, self._waiting, self._answers, self._ended = [], {}, {}, True

@@ -4,7 +4,7 @@ Every step is bounded by one deadline, a value of `time.monotonic()`. Requests a
 daemon's protocol.py. `_socket` is what the socket module wraps; importing that one takes longer than a query.
 The same goes for pathlib.
 """
-# ruff: noqa: PTH109, PTH112, PTH117, PTH118
+# ruff: noqa: PTH109, PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import os
 import time
 from _socket import AF_UNIX, SOCK_STREAM
 from _socket import socket as Socket  # noqa: N812 - a class, and `socket` is a path here
+from stat import S_ISDIR, S_ISVTX, S_IWOTH
 
 from swiftctl import DaemonError, NoDaemonError
 from swiftctl.jsonlines import decode, encode
@@ -32,6 +33,12 @@ ANSWER_MAX = 256 << 20
 CHUNK = 256 << 10
 """Bytes to read at once: an ordinary answer in one go."""
 
+LOGIND = "/run/user"
+"""Where logind makes each user's runtime folder."""
+
+SHARED = S_ISVTX | S_IWOTH
+"""The mode of a folder that is meant for all, such as /tmp."""
+
 LATE = "no answer in time: `swiftctl plugins` shows what is compiling or failing; --timeout gives more time"
 
 BACKLOG_PAUSE = 0.01
@@ -39,17 +46,58 @@ BACKLOG_PAUSE = 0.01
 
 
 def default_socket() -> str:
-    """Where the daemon listens if nobody says otherwise. The rule is that of the daemon's paths.py; a test compares."""
+    """Where the daemon listens if nobody says otherwise.
+
+    The rule is that of the daemon's paths.py, with the reasons; a test compares. In the plain case it costs two calls
+    of the kernel.
+
+    Raises:
+        NoDaemonError: no folder can be ours: what listens there would be somebody else's.
+
+    """
     if chosen := os.environ.get("SWIFT_SOCKET"):
         return os.path.join(os.getcwd(), chosen)
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(runtime):
-        return os.path.join(runtime, "swift", "swiftd.sock")
-    uid = os.getuid()
-    logind = f"/run/user/{uid}"
-    if os.path.isdir(logind) and os.access(logind, os.W_OK):
-        return os.path.join(logind, "swift", "swiftd.sock")
-    return os.path.join(os.environ.get("TMPDIR") or "/tmp", f"swift-{uid}", "swiftd.sock")  # noqa: S108 - private
+    uid = os.geteuid()
+    for place in (os.environ.get("XDG_RUNTIME_DIR", ""), f"{LOGIND}/{uid}"):
+        if _is_ours(place, "swift", uid):
+            return os.path.join(place, "swift", "swiftd.sock")
+    name = f"swift-{uid}"
+    for place in (os.environ.get("TMPDIR", ""), "/tmp"):  # noqa: S108 - the folder in it must be ours
+        if _is_ours(place, name, uid, shared=True):
+            return os.path.join(place, name, "swiftd.sock")
+    raise NoDaemonError(f"{name} in /tmp belongs to somebody else, or can't be made: set TMPDIR to a folder of yours")
+
+
+def _is_ours(place: str, name: str, uid: int, *, shared: bool = False) -> bool:
+    """Whether the folder `name` in a place is, or can be made, this user's. A shared place may be meant for all."""
+    if not place.startswith("/"):
+        return False
+    try:
+        above = os.stat(place)
+    except OSError:
+        return not shared and _can_be_made(place, uid)
+    meant_for_all = shared and above.st_mode & SHARED == SHARED
+    if not S_ISDIR(above.st_mode) or (above.st_uid != uid and not meant_for_all):
+        return False
+    try:
+        found = os.lstat(f"{place}/{name}")
+    except OSError:
+        return os.access(place, os.W_OK | os.X_OK)
+    return S_ISDIR(found.st_mode) and found.st_uid == uid
+
+
+def _can_be_made(place: str, uid: int) -> bool:
+    """Whether a folder that is not there is ours to make: below a folder of ours, and not in logind's."""
+    place = os.path.normpath(place)
+    if os.path.dirname(place) == LOGIND:
+        return False
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    try:
+        found = os.stat(place)
+    except OSError:
+        return False
+    return S_ISDIR(found.st_mode) and found.st_uid == uid and os.access(place, os.W_OK | os.X_OK)
 
 
 def connect(options: Options, deadline: float) -> Connection:
@@ -66,15 +114,10 @@ def connect(options: Options, deadline: float) -> Connection:
         pass
     except OSError as error:
         raise unreachable(path, error) from None
-    if not options.start:
-        how = (
-            f"`swiftd --socket {options.socket} &`"
-            if options.socket
-            else "`swiftd &` or `systemctl --user start swiftd`"
-        )
-        raise NoDaemonError(f"nobody listens at {path}: start the daemon with {how}")
     from swiftctl import launch  # noqa: PLC0415 - the rare way
 
+    if not options.start:
+        raise launch.not_started(path, options)
     return launch.start(path, options, deadline)
 
 

@@ -10,10 +10,16 @@ from pathlib import Path
 
 import pytest
 from daemons import GUESTS
+from socket_places import KINDS, name_place
 from swiftctl_answers import item, line, results
 
+from swiftctl import wire
+
 SCRIPT = Path(__file__).parents[2] / "clients" / "shell" / "swift-query"
-ODD = "".join(map(chr, [*range(1, 0x30), *range(0x7F, 0xA1), 0x2028, 0x2029, 0x1F600, ord("\\"), ord('"'), ord("/")]))
+ODD = "".join(map(chr, [*range(1, 0x30), *range(0x7F, 0xA1), 0x1F600, ord("\\"), ord('"'), ord("/")]))
+WIDE = "".join(map(chr, [*range(0x2000, 0x2070), *range(0xFDC0, 0xFE10), 0xFEFF, *range(0xFFF0, 0x10000), 0x1F602]))
+PLANES = "".join(chr(plane * 0x10000 + low) for plane in range(1, 17) for low in (0xFFBF, 0xFFFD, 0xFFFE, 0xFFFF))
+TAGS = "x\U000e0067 🏴\U000e0067\U000e0062\U000e007f\U000e0041 🏴\U000e0001 🏴🏴\U000e0020 \U000e0080\U000e0100"
 PLUGIN_ERROR = {"plugin": "calc", "code": "timeout", "message": "took\nlonger"}
 
 
@@ -30,8 +36,8 @@ def transports():
 @pytest.fixture(params=transports())
 def both(request, tmp_path):
     """Runs both clients in the same surroundings; status, output and messages of each."""
-    for name in ("sh", "awk", "iconv", "id", "sed", "cat", request.param):
-        (tmp_path / name).symlink_to(shutil.which(name))
+    for program in ("sh", "awk", "iconv", "id", "sed", "cat", request.param):
+        (tmp_path / program).symlink_to(shutil.which(program))
 
     def run(*arguments, env):
         answers = []
@@ -73,6 +79,7 @@ def served(tmp_path_factory, cache):
         [">'\"$(id)`<&>"],
         [">two\nlines\ttab"],
         [f">{ODD}"],
+        [f">{WIDE}{PLANES}{TAGS}"],
         [">" + "\\" * 7],
         [">é😀👩\u200d💻"],
         ["=2000!"],
@@ -94,6 +101,7 @@ def test_over_the_real_daemon(both, served, arguments):
     [
         [results(item("a"), item("b"))],
         [results(item(ODD), item(""))],
+        [results(item(WIDE), item(PLANES), item(TAGS))],
         [results(item('{"name":"forged"}'), errors=[PLUGIN_ERROR])],
         [results(item('"errors":[{"plugin":"forged"'))],
         [results(errors=[PLUGIN_ERROR, PLUGIN_ERROR | {"plugin": "b", "message": '"{}\\'}])],
@@ -115,6 +123,20 @@ def test_over_answers_of_every_kind(both, daemon, pieces):
 def test_without_a_daemon(both, session):
     ours, shells = both(">a", env=dict(os.environ))
     assert shells == ours == (3, b"", b"")
+
+
+@pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "TMPDIR"])
+@pytest.mark.parametrize("kind", KINDS)
+@needs("awk", "iconv", "socat")
+def test_it_looks_for_the_socket_where_swiftctl_does(session, monkeypatch, kind, variable):
+    inside = f"swift-{os.geteuid()}" if variable == "TMPDIR" else "swift"
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    name_place(monkeypatch, variable, kind, session, inside)
+    if variable == "XDG_RUNTIME_DIR":
+        monkeypatch.setenv("TMPDIR", str(session))
+    done = subprocess.run([SCRIPT, "x"], check=False, capture_output=True, text=True)
+    found = done.stderr.removeprefix("swift-query: no answer at ").removesuffix(": start swiftd\n")
+    assert (done.returncode, Path(found)) == (3, Path(wire.default_socket()))
 
 
 @needs("shellcheck")

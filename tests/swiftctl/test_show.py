@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import pytest
 
 from swiftctl import show
+from swiftd import text
 
 
 class Terminal(io.StringIO):
@@ -33,6 +35,20 @@ def test_no_character_survives_that_breaks_a_line_or_drives_a_terminal():
     assert not any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)
 
 
+@pytest.mark.parametrize(
+    "raw", ["👨\u200d💻 ❤\ufe0f", "\ue0b0", "10\u00a0km か\u3000", "\u200c\u062e", "\u200f", "e\u0301", "\U0010fffd"]
+)
+def test_what_people_write_stays_as_it_is(raw):
+    assert show.harmless(raw) == raw
+
+
+def test_but_for_line_breaks_and_tabs_the_rule_is_the_daemon_s_own():
+    breaks = {*"\t\n\v\f\r\x85\u2028\u2029"}
+    for code in range(sys.maxunicode + 1):
+        expected = " " if chr(code) in breaks else text.harmless(chr(code))
+        assert show.harmless(chr(code)) == expected
+
+
 def test_json_keeps_its_meaning_and_loses_its_controls():
     line = json.dumps({"name": "a\x7f\x9b31m é\n"}, ensure_ascii=False)
     shown = show.json_line(line)
@@ -44,6 +60,13 @@ def test_json_keeps_its_meaning_and_loses_its_controls():
 def test_a_table_is_aligned_and_one_line_a_row():
     text = show.table(["NAME", "ERROR"], [["echo", ""], ["a-long-name", "first\nsecond"]]).decode()
     assert text.splitlines() == ["NAME         ERROR", "echo         -", "a-long-name  first second"]
+
+
+def test_the_columns_of_wide_characters_and_of_those_without_width_are_counted():
+    table = show.table(
+        ["NAME", "X"], [["か\u3000", "1"], ["👨\u200d💻", "2"], ["e\u0301é", "3"], ["abcd", "4"]]
+    ).decode()
+    assert table.splitlines() == ["NAME  X", "か\u3000  1", "👨\u200d💻    2", "e\u0301é    3", "abcd  4"]
 
 
 def test_colours_appear_on_a_terminal_only(monkeypatch):

@@ -16,6 +16,9 @@ assert main(sys.argv[1:]) == 0
 sys.stderr.write(" ".join(sorted(set(sys.modules) - before)))
 """
 
+ODD = "é\x1b\n"
+"""What is not shown as it is: for that the daemon's rule is asked."""
+
 BARE = {"os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"}
 PLUGINS = line(type="plugins", id=1, done=True, plugins=[])
 ALLOWED = {"__future__", "_socket", "_json", "time", "swiftctl"}
@@ -36,9 +39,16 @@ def imported(*words):
 
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--tsv"]])
-def test_a_query_imports_only_what_it_needs(daemon, form):
-    daemon.says(results(item("é\x1b\n")))
-    assert imported("query", *form, ">a") <= ALLOWED
+@pytest.mark.parametrize(("name", "more"), [("é 👍", set()), (ODD, {"swiftd"})])
+def test_a_query_imports_only_what_it_needs(daemon, form, name, more):
+    daemon.says(results(item(name)))
+    assert imported("query", *form, ">a") <= ALLOWED | more
+
+
+def test_the_rule_for_odd_text_imports_nothing():
+    program = "import sys; before = set(sys.modules); import swiftd.text; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert set(done.stdout.split()) <= {"__future__", "swiftd", "swiftd.text"}
 
 
 @pytest.mark.parametrize("words", [["rofi"], ["rofi", "--live"]])

@@ -57,7 +57,42 @@ def test_a_line_in_gives_a_line_out_over_one_connection(daemon, client):
         answer = asked.answer()
         assert (answer["id"], answer["items"][0]["name"]) == (number, text)
     assert asked.end() == (0, [], "")
+    assert not any("supersede" in request for request in daemon.requests)
+
+
+def test_lines_that_come_at_once_are_answered_each_in_their_order(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    asked.write(b"a\nb\nc")
+    status, answers, _ = asked.end()
+    assert [(answer["id"], answer["items"][0]["name"]) for answer in answers] == [(1, "a"), (2, "b"), (3, "c")]
+    assert status == 0
+
+
+def test_with_supersede_a_line_is_asked_at_once_and_ends_the_one_before(daemon, client):
+    """The answers come in another order here: the last line's first."""
+    kept = []
+
+    def reply(request):
+        kept.append(echo(request))
+        return b"" if len(kept) < 3 else b"".join(reversed(kept))
+
+    daemon.replies(reply)
+    asked = client("--supersede")
+    asked.write(b"a\nb\nc\n")
+    status, answers, _ = asked.end()
+    assert [answer["id"] for answer in answers] == [1, 2, 3]
     assert all(request["supersede"] for request in daemon.requests)
+    assert status == 0
+
+
+def test_a_line_s_time_begins_when_it_is_asked(daemon, client):
+    daemon.replies(lambda request: b"" if request["input"] == "a" else echo(request))
+    asked = client("--timeout", "1")
+    asked.write(b"a\nb\n")
+    status, answers, _ = asked.end()
+    assert [answer["type"] for answer in answers] == ["error", "results"]
+    assert status == 0
 
 
 def test_the_last_line_needs_no_newline_and_bytes_that_are_no_text_are_replaced(daemon, client):
@@ -108,9 +143,10 @@ def test_an_answer_that_does_not_come_is_told(daemon, client):
     assert (status, answers[0]["code"], answers[0]["id"]) == (4, "late", 1)
 
 
-def test_a_file_of_queries_does_not_flood_the_daemon(daemon, client):
+@pytest.mark.parametrize("options", [[], ["--supersede"]])
+def test_a_file_of_queries_does_not_flood_the_daemon(daemon, client, options):
     daemon.replies(echo)
-    asked = client()
+    asked = client(*options)
     asked.write(b"a\n" * 1000)
     status, answers, _ = asked.end()
     assert (status, [answer["id"] for answer in answers]) == (0, list(range(1, 1001)))

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from socket_places import KINDS, SOMEBODY, name_place
 
-from swiftctl import DaemonError, jsonlines, wire
+from swiftctl import DaemonError, NoDaemonError, jsonlines, wire
 from swiftd import paths, protocol
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have folders of another user")
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5)
@@ -79,28 +82,57 @@ def test_json_does_the_work_where_the_c_half_is_missing():
         jsonlines.decode("nonsense")
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"SWIFT_SOCKET": "/run/x.sock"},
-        {"SWIFT_SOCKET": "x.sock"},
-        {"SWIFT_SOCKET": "", "XDG_RUNTIME_DIR": "/run/user/7"},
-        {"XDG_RUNTIME_DIR": "/run/user/7"},
-        {"XDG_RUNTIME_DIR": "relative", "TMPDIR": "/var/tmp"},
-        {"TMPDIR": ""},
-        {},
-    ],
-)
-@pytest.mark.parametrize("logind", [True, False])
-def test_client_and_daemon_agree_where_the_socket_is(environment, logind, monkeypatch):
-    for name in ("SWIFT_SOCKET", "XDG_RUNTIME_DIR", "TMPDIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(os.path, "isdir", lambda _: logind)
-    monkeypatch.setattr(Path, "is_dir", lambda _: logind)
-    monkeypatch.setattr(os, "access", lambda *_: logind)
+@pytest.mark.parametrize("chosen", ["/run/x.sock", "x.sock"])
+def test_client_and_daemon_agree_on_a_chosen_socket(monkeypatch, chosen):
+    monkeypatch.setenv("SWIFT_SOCKET", chosen)
     assert Path(wire.default_socket()) == paths.default_socket()
+
+
+@pytest.mark.parametrize("runtime", KINDS)
+@pytest.mark.parametrize("logind", [False, True])
+def test_client_and_daemon_agree_where_the_socket_is(tmp_path, monkeypatch, runtime, logind):
+    uid = os.geteuid()
+    monkeypatch.setenv("SWIFT_SOCKET", "")
+    if logind:
+        (tmp_path / "logind" / str(uid)).mkdir(parents=True)
+        monkeypatch.setattr(wire, "LOGIND", str(tmp_path / "logind"))
+        monkeypatch.setattr(paths, "LOGIND", str(tmp_path / "logind"))
+    (tmp_path / "run").mkdir()
+    name_place(monkeypatch, "XDG_RUNTIME_DIR", runtime, tmp_path / "run", "swift")
+    for kind in KINDS:
+        (tmp_path / kind).mkdir()
+        name_place(monkeypatch, "TMPDIR", kind, tmp_path / kind, f"swift-{uid}")
+        assert Path(wire.default_socket()) == paths.default_socket(), kind
+
+
+def test_in_the_plain_case_it_is_found_by_two_calls_of_the_kernel(tmp_path, monkeypatch):
+    monkeypatch.delenv("SWIFT_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "swift").mkdir()
+    asked = []
+    for call in ("stat", "lstat", "access", "readlink", "getcwd"):
+        real = getattr(os, call)
+        monkeypatch.setattr(os, call, lambda *words, real=real, call=call: asked.append(call) or real(*words))
+    assert wire.default_socket() == f"{tmp_path}/swift/swiftd.sock"
+    assert asked == ["stat", "lstat"]
+
+
+@needs_root
+def test_where_only_somebody_else_may_listen_nobody_is_asked(tmp_path, monkeypatch):
+    """Who is first to make a folder in /tmp would be sent what is typed, and say what is run."""
+    monkeypatch.delenv("SWIFT_SOCKET", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    os.chown(tmp_path, SOMEBODY, SOMEBODY)
+    monkeypatch.setattr(wire, "LOGIND", str(tmp_path))
+    taken = Path("/tmp", f"swift-{os.getpid()}")
+    monkeypatch.setattr(os, "geteuid", os.getpid)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    taken.mkdir()
+    try:
+        with pytest.raises(NoDaemonError, match="belongs to somebody else"):
+            wire.default_socket()
+    finally:
+        taken.rmdir()
 
 
 def test_client_and_daemon_speak_the_same_protocol():
