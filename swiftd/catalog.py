@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from swiftd.journal import Health
+from swiftd.health import Health
 from swiftd.paths import printable
 from swiftd.protocol import PluginInfo, PluginState, PluginTimes
+from swiftd.triggers import Claim, Routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,17 @@ class Version:
     settings: PluginSettings
     load: Load
     trigger: str
+    """What the user types for it."""
+    own_trigger: str | None
+    """What the plugin itself says; None where it fails to."""
     entry: Entry
+
+    def handed(self, rest: str) -> str:
+        """What the plugin is handed for a text that goes on with `rest` behind its trigger.
+
+        It knows no trigger but its own, whatever config.toml gives it or was typed in its place.
+        """
+        return (self.trigger if self.own_trigger is None else self.own_trigger) + rest
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,13 @@ class Plugin:
         """Whether it will perhaps answer soon, but can't yet."""
         return self.serving is None and self.state in ("found", "compiling")
 
+    @property
+    def condition(self) -> tuple[PluginState, str | None]:
+        """Its state and error as they are shown: of one in service also how its last calls went."""
+        if self.serving is not None and self.health.is_failing:
+            return "failing", self.health.describe()
+        return self.state, self.error
+
 
 class Catalog:
     """All plugins, by name."""
@@ -89,28 +107,14 @@ class Catalog:
         self.scanned = trio.Event()
         """Set once everything that was in the cache at the start serves."""
         self._journal = journal
-        self._routes: dict[str, list[Plugin]] = {}
-        self._lengths: list[int] = []
+        self._routes = Routes()
         self._subscribers: set[trio.MemorySendChannel[Change]] = set()
 
     # ---- what the queries ask -----------------------------------------------------------------------------------
 
-    def route(self, text: str, only: Iterable[str] | None = None) -> list[Plugin]:
-        """The plugins that answer `text`: those of the longest trigger that it starts with.
-
-        Of several with the same trigger the first in order answers alone; those with the empty trigger, which take
-        what no other claims, answer together. `only` leaves the others out of account.
-        """
-        chosen = None if only is None else frozenset(only)
-        for length in self._lengths:
-            if length > len(text):
-                continue
-            claimants = self._routes.get(text[:length], ())
-            if chosen is not None:
-                claimants = [plugin for plugin in claimants if plugin.name in chosen]
-            if claimants:
-                return list(claimants) if length == 0 else [claimants[0]]
-        return []
+    def route(self, text: str, only: Iterable[str] | None = None) -> Claim:
+        """Who answers `text`; `only` leaves the other plugins out of account."""
+        return self._routes.find(text, only)
 
     def pending(self, only: Iterable[str] | None = None) -> list[Plugin]:
         """The plugins that are still on their way."""
@@ -151,6 +155,7 @@ class Catalog:
         for name, version in versions.items():
             plugin = self.plugins[name]
             plugin.serving = version
+            plugin.health.retire()
             plugin.health = Health()
             self._journal.forget_denials(name)
         self._reroute()
@@ -165,21 +170,16 @@ class Catalog:
             _log.info("%s: gone", name)
             self._tell(Change(name, None, None))
 
+    def health_moved(self, plugin: Plugin) -> None:
+        """A plugin in service is failing, still or again, or is not any more: tell who wants to know."""
+        self._tell(Change(plugin.name, *plugin.condition))
+
     def _reroute(self) -> None:
-        """Sort the plugins in service by trigger: a user's own before the bundled ones, then by name."""
-        routes: dict[str, list[Plugin]] = {}
-        for plugin in sorted(self.plugins.values(), key=lambda plugin: (plugin.bundled, plugin.name)):
-            if plugin.serving is not None:
-                routes.setdefault(plugin.serving.trigger, []).append(plugin)
-        for trigger, plugins in routes.items():
-            if (
-                trigger
-                and len(plugins) > 1
-                and [p.name for p in self._routes.get(trigger, ())] != [p.name for p in plugins]
-            ):
-                _log.warning("%s", _conflict(plugins))
-        self._routes = routes
-        self._lengths = sorted({len(trigger) for trigger in routes}, reverse=True)
+        known = self._routes.conflicts()
+        self._routes = Routes(self.plugins.values())
+        for trigger, message in self._routes.conflicts().items():
+            if trigger not in known:  # once: each plugin that joins in says so of itself
+                _log.warning("%s", message)
 
     def _tell(self, change: Change) -> None:
         for subscriber in self._subscribers:
@@ -196,36 +196,24 @@ class Catalog:
 
     def counts(self) -> Counter[str]:
         """How many plugins there are in each state."""
-        return Counter(plugin.state for plugin in self.plugins.values())
+        return Counter(plugin.condition[0] for plugin in self.plugins.values())
 
     def _info(self, plugin: Plugin) -> PluginInfo:
         version = plugin.serving
-        failing = version is not None and plugin.health.is_failing
-        problems = list(plugin.problems)
-        if version is not None and version.trigger and len(rivals := self._routes.get(version.trigger, [])) > 1:
-            problems.append(_conflict(rivals))
+        state, error = plugin.condition
         grants = msgspec.to_builtins(version.settings.grants) if version else {}
         return PluginInfo(
             name=plugin.name,
             path=printable(plugin.path),
             bundled=plugin.bundled,
             trigger=version.trigger if version else None,
-            state="failing" if failing else plugin.state,
-            error=plugin.health.describe() if failing else plugin.error,
+            state=state,
+            error=error,
             contract=str(version.load.contract) if version else None,
             size=plugin.size,
             language=version.entry.language if version else None,
             grants={key: value for key, value in grants.items() if value},
-            problems=problems,
+            problems=[*plugin.problems, *self._routes.notices(plugin)],
             denied=self._journal.denials(plugin.name),
             times=plugin.times,
         )
-
-
-def _conflict(plugins: list[Plugin]) -> str:
-    first, *others = plugins
-    trigger = first.serving.trigger if first.serving else ""
-    return (
-        f"the trigger {trigger!r} is {first.name}'s, so {', '.join(p.name for p in others)} never answers: "
-        f"give one of them another with `trigger` in config.toml"
-    )

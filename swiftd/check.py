@@ -10,10 +10,11 @@ import trio
 from swiftd.compiler import ChangedError, Compiler
 from swiftd.errors import PluginFault, RequestError
 from swiftd.folders import SUFFIX, look
+from swiftd.introduction import introduce
 from swiftd.pool import ArtefactError
 from swiftd.protocol import CheckAnswer, Item, PluginTimes
-from swiftd.reconcile import ask_trigger
 from swiftd.sandbox.messages import Handle, Handled
+from swiftd.triggers import after
 
 if TYPE_CHECKING:
     from swiftd.config import ConfigFile
@@ -64,7 +65,7 @@ class Checker:
         name = path.name.removesuffix(SUFFIX)
         load, problems = self._reconciler.load_for(name, config.plugin(name), config.settings, entry, trial=True)
         try:
-            await self._try(load, request, answer)
+            await self._try(load, config.plugin(name).trigger, request, answer)
         except (PluginFault, ArtefactError) as error:
             answer.error = "; ".join([str(error), *problems])
         finally:
@@ -74,16 +75,19 @@ class Checker:
             await self._pool.remove(load.slot)
         return answer
 
-    async def _try(self, load: Load, request: Check, answer: CheckAnswer) -> None:
+    async def _try(self, load: Load, configured: str | None, request: Check, answer: CheckAnswer) -> None:
         started = trio.current_time()
-        answer.trigger = await ask_trigger(self._pool, load)
+        said = await introduce(self._pool, load, configured)
+        answer.trigger, answer.error = said.trigger, said.problem
         answer.times.load_ms = _since(started)
         answer.accepted = True
         if request.input is not None:
-            handled = await self._pool.call(load, Handle(load.slot, request.input))
+            rest = after(request.input, said.trigger)
+            text = request.input if rest is None or said.own_trigger is None else said.own_trigger + rest
+            handled = await self._pool.call(load, Handle(load.slot, text))
             assert isinstance(handled, Handled)  # noqa: S101 - what a worker says to a Handle
             answer.items = [Item("", "", *row) for row in handled.items]
-            answer.error = handled.cut
+            answer.error = handled.cut or answer.error
 
 
 def _since(started: float) -> float:

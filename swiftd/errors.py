@@ -28,9 +28,13 @@ class RequestError(SwiftError):
 class PluginFault(SwiftError):  # noqa: N818 - it is the plugin that is at fault, and the word for it
     """A plugin did not do what it should: for the query it is one entry in `errors`."""
 
-    def __init__(self, code: PluginErrorCode, message: str) -> None:
+    def __init__(self, code: PluginErrorCode, message: str, *, seconds: float = 0.0, is_loss: bool = False) -> None:
         super().__init__(message)
         self.code: PluginErrorCode = code
+        self.seconds = seconds
+        """How long the guest ran before it failed."""
+        self.is_loss = is_loss
+        """Whether the sandbox process was lost with it."""
 
 
 class DaemonError(SwiftError):

@@ -59,6 +59,7 @@ class Folders:
         """Each with whether it is the one of the bundled plugins."""
         self._known: dict[Path, Known] = {}
         self._unreadable: dict[Path, str] = {}
+        self._scanned: tuple[list[Signature | None], dict[Path, Signature | None], float] = ([], {}, 0.0)
 
     def scan(self) -> dict[str, Found]:
         """What should be a plugin, by name. Blocks: for a thread.
@@ -66,6 +67,7 @@ class Folders:
         It is what was there at one moment, not half of what was there before a change and half of what after, unless
         the changes never end.
         """
+        folders = self._folder_signatures()
         before = self._signatures()
         for _ in range(LOOKS):
             found = self._look_at_all()
@@ -73,7 +75,22 @@ class Folders:
             if after == before:
                 break
             before = after
+        self._scanned = folders, before, time.monotonic()
         return found
+
+    def have_changed(self) -> bool:
+        """Whether a scan could find something else than the last one did. Blocks for microseconds.
+
+        That a file came, went or has another name shows in its folder. What its content is shows in itself, but is
+        looked at only as long as the last scan is no older than a copy takes: the watcher tells of it in time.
+        """
+        folders, files, when = self._scanned
+        if self._folder_signatures() != folders:
+            return True
+        return time.monotonic() - when < YOUNG and self._signatures() != files
+
+    def _folder_signatures(self) -> list[Signature | None]:
+        return [_signature_of(folder) for folder, _ in self.folders]
 
     def _signatures(self) -> dict[Path, Signature | None]:
         paths = (folder / file for folder, _ in self.folders for file in self._names(folder))

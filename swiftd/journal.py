@@ -1,9 +1,4 @@
-"""What plugins say and what becomes of them: each one's log, what it was denied, and whether it is worth another try.
-
-A plugin that keeps failing is put off with growing delays instead of being run at every key: each failure may cost a
-worker and a second of the user's time. It needs nobody to recover: after the delay it is tried again, and one answer
-clears its name.
-"""
+"""What plugins say and what becomes of them: each one's log, and what it was denied."""
 
 from __future__ import annotations
 
@@ -17,60 +12,14 @@ import trio
 from swiftd.protocol import Denial, LogEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from swiftd.protocol import PluginErrorCode
     from swiftd.sandbox.messages import Ran
 
 KEPT_LINES = 500
 """Lines kept of each plugin's log."""
-TOLERATED = 3
-"""Failures in a row before a plugin is put off. One is an accident, two are bad luck."""
-FIRST_DELAY = 1.0
-"""Seconds; doubled at each further failure."""
-LONGEST_DELAY = 60.0
-COUNTED: tuple[PluginErrorCode, ...] = ("timeout", "trap", "memory")
-"""What counts as a failure: what costs time or a process."""
 
 _GRANTS = {"clock": "clock = true", "files": 'read = ["~/some/folder"]'}
-
-
-class Health:
-    """How one plugin's last calls went."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self.code: PluginErrorCode = "trap"
-        self.reason = ""
-        self._now = now
-        self._failures = 0
-        self._not_before = 0.0
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether it has failed too often in a row."""
-        return self._failures >= TOLERATED
-
-    def delay(self) -> float:
-        """Seconds until it may be called again; 0 when it may now."""
-        return max(0.0, self._not_before - self._now()) if self.is_failing else 0.0
-
-    def failed(self, code: PluginErrorCode, reason: str) -> None:
-        """A call failed."""
-        if code not in COUNTED:
-            return
-        self.code, self.reason = code, reason
-        self._failures += 1
-        if self.is_failing:
-            doublings = min(self._failures - TOLERATED, 10)
-            self._not_before = self._now() + min(LONGEST_DELAY, FIRST_DELAY * 2**doublings)
-
-    def answered(self) -> None:
-        """A call went well."""
-        self._failures = 0
-
-    def describe(self) -> str:
-        """Why it is put off, and until when, for the user."""
-        return f"{self._failures} failures in a row, next try in {self.delay():.0f} s: {self.reason}"
 
 
 class Journal:

@@ -125,7 +125,7 @@ class Operations:
     async def _reload(self, request: Reload) -> Ok:
         self._refresh()
         if request.plugin is None:
-            await self._reconciler.reload(list(self._catalog.plugins))
+            await self._reconciler.reload()
         else:
             await self._reconciler.complete()  # it may be new
             plugin = await self._plugin(request.plugin)

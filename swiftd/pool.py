@@ -180,33 +180,35 @@ class Pool:
 
         """
         try:
-            reply = await self._call(load, job)
+            reply, seconds = await self._call(load, job)
             self._journal.ran(load.plugin, reply)
             if isinstance(reply, Failed):
                 if reply.code == "artefact":
                     raise ArtefactError(reply.message)
-                raise PluginFault(reply.code, reply.message)
+                raise PluginFault(reply.code, reply.message, seconds=seconds)
         except PluginFault as fault:
             self._journal.write(load.plugin, "error", f"{fault.code}: {fault}")
             raise
         return reply
 
-    async def _call(self, load: Load, job: Trigger | Handle) -> Triggered | Handled | Failed:
+    async def _call(self, load: Load, job: Trigger | Handle) -> tuple[Triggered | Handled | Failed, float]:
+        """The reply, and the seconds that the guest took for it."""
         self._open(load)
         worker = await self._take(load.plugin)
         finished = False
         try:
             await worker.load(load)
+            started = trio.current_time()
             with trio.move_on_after(load.limits.deadline):
                 reply: Triggered | Handled | Failed = await worker.child.ask(job, decode_reply)
                 finished = True
-                return reply
+                return reply, trio.current_time() - started
             raise PluginFault("timeout", f"no answer within its deadline of {load.limits.deadline * 1000:.0f} ms")
         except ArtefactError:
             finished = True
             raise
         except LostError as error:
-            raise PluginFault("trap", "its sandbox process ended in the middle of the call") from error
+            raise PluginFault("trap", "its sandbox process ended in the middle of the call", is_loss=True) from error
         finally:
             if not finished:
                 worker.kill()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from swiftd.protocol import Answer, Query
     from swiftd.reconcile import Reconciler
     from swiftd.stats import Stats
+    from swiftd.triggers import Claim
 
     Emit = Callable[[Answer], Awaitable[None]]
 
@@ -165,50 +166,66 @@ class Queries:
     async def _gather(self, gathering: Gathering) -> None:
         """Put what the plugins say into the answer as it comes, so that a deadline finds what is there."""
         query = gathering.query
-        plugins = self._catalog.route(query.input, query.plugins)
-        if not _are_claimants(plugins):
-            plugins = await self._wait_for_pending(plugins, gathering)
+        claim = self._catalog.route(query.input, query.plugins)
+        if not claim.is_by_trigger or _are_put_off(claim.plugins):
+            claim = await self._wait(claim, gathering)
+        plugins = claim.plugins
         gathering.asked.update(plugin.name for plugin in plugins)
         if len(plugins) == 1:  # nearly always: a nursery would cost a tenth of the whole query
-            await self._ask(plugins[0], gathering)
+            await self._ask(plugins[0], claim.rest, gathering)
             return
         async with trio.open_nursery() as nursery:
             for plugin in plugins:
-                nursery.start_soon(self._ask, plugin, gathering)
+                nursery.start_soon(self._ask, plugin, claim.rest, gathering)
 
-    async def _wait_for_pending(self, plugins: list[Plugin], gathering: Gathering) -> list[Plugin]:
-        """No plugin claims the input, but one that is on its way may: wait for it as long as the query wants."""
+    async def _wait(self, claim: Claim, gathering: Gathering) -> Claim:
+        """Nobody claims the input, or nobody who may be asked now: wait for that as long as the query wants."""
+        query = gathering.query
+        with trio.move_on_after(min(max(query.wait_ms, 0), LONGEST_WAIT_MS) / 1000):
+            if not claim.is_by_trigger:
+                if query.wait_ms > 0:  # a file that was put there just now
+                    await self._reconciler.catch_up()
+                    claim = self._catalog.route(query.input, query.plugins)
+                claim = await self._wait_for_pending(claim, gathering)
+            while _are_put_off(claim.plugins):
+                gathering.asked = {plugin.name for plugin in claim.plugins}  # whom a deadline would miss
+                await min(claim.plugins, key=lambda plugin: plugin.health.delay()).health.turn()
+                claim = self._catalog.route(query.input, query.plugins)
+            return claim
+        gathering.asked.clear()
+        claim = self._catalog.route(query.input, query.plugins)
+        if not claim.is_by_trigger:
+            for plugin in self._catalog.pending(query.plugins):
+                gathering.results.status = "partial"
+                error = PluginError(plugin.name, "compiling", "is being compiled: ask again in a moment")
+                gathering.results.errors.append(error)
+        return claim
+
+    async def _wait_for_pending(self, claim: Claim, gathering: Gathering) -> Claim:
+        """No plugin claims the input, but one that is on its way may."""
         query = gathering.query
         told: set[str] = set()
-        wait = min(max(query.wait_ms, 0), LONGEST_WAIT_MS) / 1000
-        with self._catalog.changes() as changes, trio.move_on_after(wait):
-            while pending := self._catalog.pending(query.plugins):
+        with self._catalog.changes() as changes:
+            while not claim.is_by_trigger and (pending := self._catalog.pending(query.plugins)):
                 for plugin in pending:
-                    if wait and plugin.state == "compiling" and plugin.name not in told:
+                    if query.wait_ms > 0 and plugin.state == "compiling" and plugin.name not in told:
                         told.add(plugin.name)
                         await gathering.emit(Event(id=query.id, event="compiling", plugin=plugin.name, done=False))
                 await changes.receive()
-                plugins = self._catalog.route(query.input, query.plugins)
-                if _are_claimants(plugins):
-                    return plugins
-        for plugin in self._catalog.pending(query.plugins):
-            gathering.results.status = "partial"
-            error = PluginError(plugin.name, "compiling", "is being compiled: ask again in a moment")
-            gathering.results.errors.append(error)
-        return plugins
+                claim = self._catalog.route(query.input, query.plugins)
+        return claim
 
-    async def _ask(self, plugin: Plugin, gathering: Gathering) -> None:
+    async def _ask(self, plugin: Plugin, rest: str, gathering: Gathering) -> None:
         """Add one plugin's items, or its error, to the answer."""
         version = plugin.serving
         if version is None:  # it was taken out of service a moment ago
             gathering.asked.discard(plugin.name)
             return
-        query = gathering.query
         started = trio.current_time()
         items: list[Item] = []
         errors: list[PluginError] = []
         try:
-            handled = await self._call(plugin, version, query.input)
+            handled = await self._call(plugin, version, version.handed(rest))
         except PluginFault as fault:
             self._stats.failed(plugin.name, fault.code)
             errors.append(PluginError(plugin.name, fault.code, str(fault)))
@@ -229,22 +246,24 @@ class Queries:
 
         """
         health = plugin.health
-        if health.delay() > 0:
+        if health.is_put_off:
             raise PluginFault(health.code, health.describe())
         try:
-            reply = await self._pool.call(version.load, Handle(version.load.slot, text))
+            with health.calling():
+                reply = await self._pool.call(version.load, Handle(version.load.slot, text))
         except PluginFault as fault:
-            health.failed(fault.code, str(fault))
+            if health.failed(fault) and plugin.health is health:
+                self._catalog.health_moved(plugin)
             raise
         except ArtefactError as error:
             await self._reconciler.mend(plugin.name, version)
             raise PluginFault("compiling", "its compiled form was lost and is being made anew: ask again") from error
-        health.answered()
+        if health.answered():
+            self._catalog.health_moved(plugin)
         assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle
         return reply
 
 
-def _are_claimants(plugins: list[Plugin]) -> bool:
-    """Whether these plugins were found by a trigger of theirs, and not for want of any other."""
-    version = plugins[0].serving if plugins else None
-    return version is not None and version.trigger != ""
+def _are_put_off(plugins: list[Plugin]) -> bool:
+    """Whether there are plugins to ask, and none of them may be asked now."""
+    return bool(plugins) and all(plugin.health.is_put_off for plugin in plugins)

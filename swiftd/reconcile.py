@@ -19,9 +19,10 @@ from swiftd.catalog import Catalog, Plugin, Version
 from swiftd.compiler import ChangedError, Compiler, Entry
 from swiftd.errors import DaemonError, PluginFault
 from swiftd.grants import expand
+from swiftd.introduction import introduce
 from swiftd.jobs import Batch, Job, Target
 from swiftd.pool import ArtefactError, Pool
-from swiftd.sandbox.messages import Limits, Load, Trigger, Triggered
+from swiftd.sandbox.messages import Limits, Load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -39,9 +40,6 @@ BATCH_LIMIT = 0.5
 
 CHANGING_PAUSE = 0.25
 """Seconds before another look at a file that changed while it was compiled: who writes it may not be done."""
-
-TRIGGER_TRIES = 5
-"""How often a plugin is asked for its trigger while all workers are busy. That is no fault of its own."""
 
 SWEEP_EVERY = 24 * 3600.0
 """Seconds between two sweeps of the cache."""
@@ -114,11 +112,14 @@ class Reconciler:
         self._compiler.forget(version.source)
         self.request()
 
-    async def reload(self, names: Iterable[str]) -> None:
-        """Look at everything again, also at what was refused, and return when these plugins have settled."""
-        chosen = set(names)
-        for name in chosen:
-            plugin = self._catalog.plugins.get(name)
+    async def reload(self, names: Iterable[str] | None = None) -> None:
+        """Look at everything again, also at what was refused, and return when these plugins have settled.
+
+        Without names those are all that the look finds, the new ones included.
+        """
+        catalog = self._catalog
+        for name in set(catalog.plugins if names is None else names):
+            plugin = catalog.plugins.get(name)
             if plugin is None:
                 continue
             if plugin.error is not None:
@@ -126,8 +127,14 @@ class Reconciler:
             if plugin.error is not None or plugin.problems or plugin.health.is_failing:
                 self._targets.pop(name, None)
         await self.complete()
+        chosen = set(catalog.plugins if names is None else names)
         while chosen & self._jobs.keys() or self._done < self._asked:
             await self._settled.park()
+
+    async def catch_up(self) -> None:
+        """Have the catalog be what is in the folders now. Returns at once where it is, as far as a glance can tell."""
+        if self._done < self._asked or self._folders.have_changed():
+            await self.complete()
 
     async def complete(self) -> None:
         """Ask for a pass and return when it is done; its jobs may still be running."""
@@ -322,14 +329,15 @@ class Reconciler:
     async def _finish(self, job: Job, entry: Entry, load: Load, batch: Batch | None) -> None:
         """Ask a loaded version for its trigger, and put it in service: with the others of its pass, if it is quick."""
         target = job.target
-        trigger = target.settings.trigger
         finished = False
         try:
-            if trigger is None:
-                trigger = await self._ask_trigger(load)
+            said = await introduce(self._pool, load, target.settings.trigger)
             if not self._is_wanted(job):  # a pass that began meanwhile can't always stop us in time
                 return
-            version = Version(target.source, target.settings, load, trigger, entry)
+            if said.problem is not None:
+                job.plugin.problems.append(said.problem)
+                _log.warning("%s: %s", job.plugin.name, said.problem)
+            version = Version(target.source, target.settings, load, said.trigger, said.own_trigger, entry)
             finished = True
             if batch is None or not batch.offer(job.plugin.name, version):
                 await self._commit({job.plugin.name: version})
@@ -340,15 +348,6 @@ class Reconciler:
                 batch.done()
             if not finished:
                 self._pool.disown(load.slot)
-
-    async def _ask_trigger(self, load: Load) -> str:
-        for _ in range(TRIGGER_TRIES - 1):
-            try:
-                return await ask_trigger(self._pool, load)
-            except PluginFault as fault:
-                if fault.code != "busy":
-                    raise
-        return await ask_trigger(self._pool, load)
 
     def load_for(
         self, name: str, settings: PluginSettings, shared: dict[str, Any], entry: Entry, *, trial: bool = False
@@ -379,18 +378,3 @@ class Reconciler:
         for version in before:
             if version is not None:
                 await self._pool.remove(version.load.slot)
-
-
-async def ask_trigger(pool: Pool, load: Load) -> str:
-    """A plugin's own trigger.
-
-    Raises:
-        PluginFault: it did not say, or what it said can't be typed.
-        ArtefactError: the cache's file is not what it was.
-
-    """
-    reply = await pool.call(load, Trigger(load.slot))
-    assert isinstance(reply, Triggered)  # noqa: S101 - what a worker says to a Trigger
-    if not all(c.isprintable() for c in reply.trigger):
-        raise PluginFault("contract", f"expected a trigger that can be typed, found {reply.trigger!r}")
-    return reply.trigger

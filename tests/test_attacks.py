@@ -202,7 +202,7 @@ def test_a_plugin_that_keeps_failing_is_put_off_and_recovers(idle_daemon):
     plugin = client.plugin("nth")
     assert plugin["state"] == "failing"
     assert "next try in" in plugin["error"]
-    refusal = client.query("nth:1")["errors"][0]
+    refusal = client.query("nth:1", wait_ms=0)["errors"][0]
     assert refusal["code"] == "timeout"
     assert "3 failures in a row" in refusal["message"]
     assert client.ask("stats")["workers_killed"] == killed  # it was not run

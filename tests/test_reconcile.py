@@ -15,9 +15,10 @@ from swiftd.compiler import ChangedError, Entry
 from swiftd.config import Config, PluginSettings
 from swiftd.errors import DaemonError, PluginFault
 from swiftd.folders import Found
+from swiftd.introduction import TRIGGER_TRIES
 from swiftd.journal import Journal
 from swiftd.pool import ArtefactError
-from swiftd.reconcile import BATCH_LIMIT, PARALLEL_COMPILES, SWEEP_EVERY, TRIGGER_TRIES, Reconciler
+from swiftd.reconcile import BATCH_LIMIT, PARALLEL_COMPILES, SWEEP_EVERY, Reconciler
 from swiftd.sandbox.messages import Contract, Triggered
 
 CONTRACT = Contract("swift:launcher/runner", "record")
