@@ -6,6 +6,7 @@ ConfigError that names the key and the line. The rest of the program never sees 
 
 from __future__ import annotations
 
+import codecs
 import logging
 import math
 import os
@@ -17,12 +18,16 @@ import msgspec
 
 from swiftd.errors import SwiftError
 from swiftd.sandbox.messages import Limits
+from swiftd.spelling import nearest, strangers, toml_key
+from swiftd.text import is_harmless
+from swiftd.triggers import problem_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 LARGEST_FILE = 1024 * 1024
-"""Characters that are read of the file."""
+"""Bytes of the file."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,12 +118,16 @@ class ConfigFile:
         self.current = Config()
         self.problem: str | None = None
         """What is wrong with the file's content now, if it is not in force."""
+        self.strangers: list[str] = []
+        """What is to be said of the sections in force that are for no plugin there is."""
         self._path = path
+        self._sections: dict[str, int] = {}
 
     def refresh(self) -> bool:
         """Read the file again. True: something else is in force now. Blocks for one small file."""
         try:
-            new = read(self._path)
+            text = _text(self._path)
+            new = _parsed(self._path, text)
         except ConfigError as error:
             if self.problem != str(error):
                 _log.error("%s; what was in force before still is", error)
@@ -129,7 +138,16 @@ class ConfigFile:
         self.problem = None
         changed = new != self.current
         self.current = new
+        self._sections = {name: _line_of(["plugins", name], text) for name in new.plugins}
         return changed
+
+    def compare(self, plugins: Collection[str]) -> None:
+        """See which sections are for none of these plugins. They stay in force: the plugin may come."""
+        found = strangers(self._sections, plugins)
+        for message in found:
+            if message not in self.strangers:
+                _log.warning("%s, %s", self._path, message)
+        self.strangers = found
 
 
 def read(path: Path) -> Config:
@@ -139,18 +157,36 @@ def read(path: Path) -> Config:
         ConfigError: it can't be read or is not valid.
 
     """
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
-        with open(number, encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-            text = file.read(LARGEST_FILE)
-    except FileNotFoundError:
-        return Config()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return _parsed(path, _text(path))
+
+
+def _parsed(path: Path, text: str) -> Config:
     try:
         return parse(text)
     except ConfigError as error:
         raise ConfigError(f"{path}, {error}") from error
+
+
+def _text(path: Path) -> str:
+    """What the file holds; nothing, if there is none. Editors elsewhere start it with a byte order mark."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor
+            data = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if len(data) > LARGEST_FILE:
+        raise ConfigError(f"{path}: it is larger than {LARGEST_FILE // 1024**2} MiB")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[1:2] == b"\0" or data[:1] == b"\0":
+        raise ConfigError(f"{path}, line 1: it is written in UTF-16: save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise ConfigError(f"{path}, line {line}: the byte 0x{byte:02X} is no UTF-8: save it as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse(text: str) -> Config:
@@ -177,7 +213,37 @@ def parse(text: str) -> Config:
     _check_settings(config.settings, ["settings"], text)
     for name, plugin in config.plugins.items():
         _check_settings(plugin.settings, ["plugins", name, "settings"], text)
+        _check_plugin(plugin, ["plugins", name], text)
     return config
+
+
+def _check_plugin(plugin: PluginSettings, keys: list[str], text: str) -> None:
+    """Check what the types don't say.
+
+    Raises:
+        ConfigError: a value would have no effect, or none that was meant.
+
+    """
+    if plugin.trigger is not None and (problem := problem_of(plugin.trigger)) is not None:
+        raise ConfigError(f"line {_line_of([*keys, 'trigger'], text)}: `trigger`: {problem}")
+    grants = plugin.grants
+    for key, entries in (("read", grants.read), ("write", grants.write), ("env", grants.env)):
+        for number, entry in enumerate(entries):
+            problem = _problem_of_variable(entry) if key == "env" else None
+            if not entry.strip():
+                problem = f"expected {'a name' if key == 'env' else 'a path'}, found {entry!r}"
+            elif entry in entries[:number]:
+                problem = f"{entry!r} is there twice"
+            if problem is not None:
+                raise ConfigError(f"line {_line_of([*keys, 'grants', key], text, entry)}: `{key}`: {problem}")
+
+
+def _problem_of_variable(name: str) -> str | None:
+    if re.fullmatch(r"[^\s=$'\"{}]+", name) and is_harmless(name):
+        return None
+    meant = re.match(r"\s*\$?\{?([A-Za-z_]\w*)", name)
+    hint = f": write {meant[1]!r}, and the plugin gets what swiftd has under it" if meant else ""
+    return f"expected the name of an environment variable, found {name!r}{hint}"
 
 
 def _check_settings(value: object, keys: list[str], text: str) -> None:
@@ -212,10 +278,24 @@ def _located(message: str, raw: dict[str, Any], text: str) -> ConfigError:
     if path.startswith(".plugins[...]"):
         keys.insert(1, _broken_plugin(raw["plugins"]))
     if unknown := re.search(r"unknown field `(.*?)`", what):
+        what = "there is no such setting" + _meant(unknown[1], keys, raw)
         keys.append(unknown[1])
-        what = "there is no such setting"
     key = keys[-1] if keys else ""
     return ConfigError(f"line {_line_of(keys, text)}: `{key}`: {what[0].lower() + what[1:]}")
+
+
+def _meant(unknown: str, keys: list[str], raw: dict[str, Any]) -> str:
+    """A suggestion for a key that is unknown in this place."""
+    kinds: dict[int, type[msgspec.Struct]] = {0: Config, 2: PluginSettings, 3: GrantSettings}
+    if (kind := kinds.get(len(keys))) is None:
+        return ""
+    if guess := nearest(unknown, kind.__struct_fields__):
+        return f": did you mean `{guess}`?"
+    if kind is PluginSettings and unknown in GrantSettings.__struct_fields__:
+        return f": did you mean `grants.{unknown}`?"
+    if kind is Config and isinstance(raw[unknown], dict):
+        return f": did you mean `[plugins.{toml_key(unknown)}]`?"
+    return ""
 
 
 def _broken_plugin(sections: dict[str, Any]) -> str:
@@ -228,11 +308,19 @@ def _broken_plugin(sections: dict[str, Any]) -> str:
     return ""
 
 
-def _line_of(keys: list[str], text: str) -> int:
-    """The line that sets the last of these keys: each is looked for from where the one before it was found."""
-    lines = [line.partition("#")[0] for line in text.splitlines()]
+def _line_of(keys: list[str], text: str, value: str | None = None) -> int:
+    """The line that sets the last of these keys: each is looked for from where the one before it was found.
+
+    With a value it is the line that holds that, of a list of several lines.
+    """
+    lines = [line.partition("#")[0] for line in text.split("\n")]
     at = 0
+    if keys[:1] == ["plugins"] and len(keys) > 1:  # where a section has a head of its own, that is surely it
+        head = re.compile(rf"^\s*\[\s*plugins\s*\.\s*[\"']?{re.escape(keys[1])}[\"']?\s*[.\]]")
+        at = next((number for number, line in enumerate(lines) if head.search(line)), at)
     for key in keys:
         spelled = re.compile(rf"(?:^|[\s.{{,\[\"']){re.escape(key)}[\"']?\s*[=.\]]")
         at = next((number for number in range(at, len(lines)) if spelled.search(lines[number])), at)
+    if value:
+        at = next((number for number in range(at, len(lines)) if value in lines[number]), at)
     return at + 1

@@ -69,7 +69,9 @@ async def run(places: Places) -> None:
         compiler = Compiler(cache, zygote)
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
-        reconciler = Reconciler(catalog, Folders(places.plugins), switches, compiler, pool, _own(places, cache))
+        folders = Folders(places.plugins)
+        own = _own(places, cache)
+        reconciler = Reconciler(catalog, folders, switches, compiler, pool, own, config.compare)
         reconciler.use(config.current)
 
         def refresh() -> None:

@@ -99,9 +99,13 @@ class Folders:
     def _look_at_all(self) -> dict[str, Found]:
         found: dict[str, Found] = {}
         known: dict[Path, Known] = {}
+        misnamed: list[tuple[Path, bool]] = []
         for folder, bundled in self.folders:
             for file in self._names(folder):
                 path = folder / file
+                if not file.endswith(SUFFIX):
+                    misnamed.append((path, bundled))
+                    continue
                 name = printable(file.removesuffix(SUFFIX))
                 if name in found:
                     continue
@@ -112,9 +116,17 @@ class Folders:
                     problem = "its name has control characters or is no UTF-8: rename the file"
                     found[name] = Found(path, bundled, problem=problem)
         self._known = known
+        for path, bundled in misnamed:
+            name = printable(path.name)
+            problem = f"expected a name that ends in {SUFFIX}: rename it to {printable(path.stem)}{SUFFIX}"
+            found.setdefault(name, Found(path, bundled, problem=problem))
         return found
 
     def _names(self, folder: Path) -> list[str]:
+        """The files that are to be plugins, those with an ending in capitals included, to be told of.
+
+        Nothing is said of other names: hidden files and other endings are how people set one aside.
+        """
         try:
             names = os.listdir(folder)  # noqa: PTH208 - names, of which most may be of no interest
         except FileNotFoundError:
@@ -125,7 +137,7 @@ class Folders:
             self._unreadable[folder] = str(error)
             return []
         self._unreadable.pop(folder, None)
-        return sorted(name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+        return sorted(name for name in names if name.lower().endswith(SUFFIX) and not name.startswith("."))
 
 
 def look(path: Path, bundled: bool = False, before: Known | None = None) -> Found:

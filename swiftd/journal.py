@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from swiftd.protocol import Denial, LogEntry
+from swiftd.spelling import toml_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +87,4 @@ class Journal:
 
 def _grant(plugin: str, grant: str) -> str:
     """The lines of config.toml that give a plugin something."""
-    plain = plugin.isascii() and plugin.replace("-", "").replace("_", "").isalnum()
-    name = plugin if plain else '"' + plugin.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"[plugins.{name}.grants]\n{grant}"
+    return f"[plugins.{toml_key(plugin)}.grants]\n{grant}"

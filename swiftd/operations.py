@@ -96,7 +96,12 @@ class Operations:
                 return _hello(request)
             case Plugins():
                 await self._scanned()
-                return PluginsAnswer(id=request.id, plugins=self._catalog.listing(), problem=self._config.problem)
+                return PluginsAnswer(
+                    id=request.id,
+                    plugins=self._catalog.listing(),
+                    problem=self._config.problem,
+                    notices=self._config.strangers,
+                )
             case Reload():
                 return await self._reload(request)
             case Enable() | Disable():

@@ -249,6 +249,8 @@ class PluginsAnswer(Answer, tag="plugins"):
     plugins: list[PluginInfo]
     problem: str | None
     """What is wrong with config.toml, while it is: what was in force before still is."""
+    notices: list[str] = []
+    """What of config.toml is in force and has no effect: sections for plugins that are not there."""
 
 
 class LogsAnswer(Answer, tag="logs"):

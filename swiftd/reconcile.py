@@ -25,7 +25,7 @@ from swiftd.pool import ArtefactError, Pool
 from swiftd.sandbox.messages import Limits, Load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from pathlib import Path
 
     from swiftd.config import Config, PluginSettings
@@ -62,13 +62,16 @@ class Reconciler:
         compiler: Compiler,
         pool: Pool,
         protected: Iterable[Path],
+        told: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
+        """`told` is called with the names of all plugins after each pass."""
         self._catalog = catalog
         self._folders = folders
         self._switches = switches
         self._compiler = compiler
         self._pool = pool
         self._protected = list(protected)
+        self._told = told
         self._config: Config | None = None
         self._slots = 0
         self._wanted = trio.Event()
@@ -177,6 +180,7 @@ class Reconciler:
             await batch.complete()
         await self._commit(batch.close())
         catalog.remove(gone)
+        self._told(catalog.plugins.keys())
         catalog.scanned.set()
 
     def _consider(self, plugin: Plugin, file: Found, batch: Batch) -> tuple[Job, Entry] | None:

@@ -220,3 +220,130 @@ def test_a_file_in_place_of_its_folder_is_named(tmp_path):
     (tmp_path / "swift").write_text("")
     with pytest.raises(ConfigError, match="swift/config"):
         config.read(tmp_path / "swift" / "config.toml")
+
+
+# ---- what was meant ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wokers = 2", "line 1: `wokers`: there is no such setting: did you mean `workers`?"),
+        ("[plugin.calc]\n", "line 1: `plugin`: there is no such setting: did you mean `plugins`?"),
+        ("[Plugins.calc]\n", "line 1: `Plugins`: there is no such setting: did you mean `plugins`?"),
+        ("\n[calc]\ntrigger = 'c '", "line 2: `calc`: there is no such setting: did you mean `[plugins.calc]`?"),
+        ("['my calc']", 'line 1: `my calc`: there is no such setting: did you mean `[plugins."my calc"]`?'),
+        ("[plugins.a]\ntriger = 'x'", "line 2: `triger`: there is no such setting: did you mean `trigger`?"),
+        ("[plugins.a]\nTrigger = 'x'", "line 2: `Trigger`: there is no such setting: did you mean `trigger`?"),
+        ("[plugins.a]\nread = ['~']", "line 2: `read`: there is no such setting: did you mean `grants.read`?"),
+        ("[plugins.a.grants]\nreads = []", "line 2: `reads`: there is no such setting: did you mean `read`?"),
+        ("[plugins.a.grants]\nnetwork = true", "line 2: `network`: there is no such setting"),
+        ("colour = 1", "line 1: `colour`: there is no such setting"),
+    ],
+)
+def test_of_an_unknown_key_the_one_that_was_meant_is_named(text, message):
+    assert refusal(text) == message
+
+
+def test_the_line_is_that_of_the_section_and_not_of_a_setting_of_its_name():
+    text = "[plugins.b.settings]\na = 1\nenv = 2\n[plugins.a.grants]\nenv = ['PATH=x']\n"
+    assert refusal(text).startswith("line 5: `env`")
+
+
+def test_lines_are_counted_as_editors_do():
+    assert refusal("# a\u2028b\x85c\nwokers = 2").startswith("line 2: ")
+
+
+# ---- values that would have no effect ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("PATH=x", "found 'PATH=x': write 'PATH', and the plugin gets what swiftd has under it"),
+        ("$HOME", "found '$HOME': write 'HOME'"),
+        ("${HOME}", "found '${HOME}': write 'HOME'"),
+        (" EDITOR", "found ' EDITOR': write 'EDITOR'"),
+        ("A B", "found 'A B': write 'A'"),
+        ("=x", "expected the name of an environment variable, found '=x'"),
+        ("", "expected a name, found ''"),
+        (" ", "expected a name, found ' '"),
+    ],
+)
+def test_what_is_no_variable_s_name_is_an_error_with_its_line(entry, message):
+    for text in (f"[plugins.a]\ngrants.env = ['LANG', '{entry}']\n", f"plugins.a.grants = {{ env = ['{entry}'] }}"):
+        said = refusal(text)
+        assert said.startswith(f"line {2 if 'LANG' in text else 1}: `env`: ")
+        assert message in said
+    assert refusal(f"[plugins.a.grants]\nenv = [\n  'LANG',\n  'X{entry}=',\n]\n").startswith("line 4: ")
+
+
+@pytest.mark.parametrize("name", ["PATH", "_", "http_proxy", "npm_config_user-agent", "BASH_FUNC_x%%", "P(x86)", "É"])
+def test_any_name_that_a_variable_can_have_is_one(name):
+    assert config.parse(f"[plugins.a.grants]\nenv = ['{name}']").plugin("a").grants.env == [name]
+
+
+@pytest.mark.parametrize("key", ["read", "write", "env"])
+def test_an_entry_that_is_there_twice_is_an_error(key):
+    assert refusal(f"[plugins.a.grants]\n{key} = ['x', 'y', 'x']") == f"line 2: `{key}`: 'x' is there twice"
+
+
+@pytest.mark.parametrize("key", ["read", "write"])
+def test_no_path_is_an_error(key):
+    assert refusal(f"[plugins.a.grants]\n{key} = ['']") == f"line 2: `{key}`: expected a path, found ''"
+
+
+@pytest.mark.parametrize("trigger", ["a\\n", "\\t", "\\u001b[", "\\u202e", "\\u2028"])
+def test_a_trigger_that_can_not_be_typed_is_an_error(trigger):
+    assert "line 2: `trigger`: expected a trigger that can be typed" in refusal(f'[plugins.a]\ntrigger = "{trigger}"')
+
+
+def test_a_trigger_that_no_plugin_may_have_for_its_length_is_an_error():
+    assert "at most 64 bytes, found 65" in refusal(f"[plugins.a]\ntrigger = '{'x' * 65}'")
+
+
+@pytest.mark.parametrize("trigger", ["", " ", "\U0001f468\u200d\U0001f4bb ", "\uf002", "か\u3000", "x" * 64])
+def test_any_other_trigger_is_fine(trigger):
+    assert config.parse(f"[plugins.a]\ntrigger = '{trigger}'").plugin("a").trigger == trigger
+
+
+# ---- how it is written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfworkers = 3\n",
+        b"\xef\xbb\xbf# a comment\r\nworkers = 3\r\n",
+        b"workers = 3\r\n[plugins.a]\r\n",
+        b"\tworkers\t=\t3\t\n",
+        b"workers = 3\r",
+        b"workers = 3",
+    ],
+)
+def test_a_byte_order_mark_tabs_and_any_line_end_are_fine(tmp_path, content):
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    assert config.read(path).workers == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_is_called_by_its_name(tmp_path, encoding):
+    path = tmp_path / "config.toml"
+    path.write_text("workers = 3\n", encoding=encoding)
+    with pytest.raises(ConfigError, match="UTF-16: save it as UTF-8"):
+        config.read(path)
+
+
+def test_other_bytes_are_named_with_their_line(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_bytes("# eins\n[plugins.größe]\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="line 2: the byte 0xF6 is no UTF-8: save it as UTF-8"):
+        config.read(path)
+
+
+def test_a_file_that_is_too_large_is_refused_and_not_cut(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("workers = 3\n" + "# more\n" * (config.LARGEST_FILE // 7))
+    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+        config.read(path)

@@ -52,13 +52,26 @@ def test_a_file_is_known_by_its_content(scanner, own):
     assert found == ("one", folders.Found(path, False, len(CONTENT), DIGEST))
 
 
-@pytest.mark.parametrize("name", ["one.wat", "one", "one.wasm~", ".one.wasm", ".wasm", "one.wasm.part", "one.WASM"])
+@pytest.mark.parametrize("name", ["one.wat", "one", "one.wasm~", ".one.wasm", ".wasm", "one.wasm.part", ".one.WASM"])
 def test_only_what_ends_in_wasm_and_is_not_hidden_is_a_plugin(scanner, own, name):
     put(own, name)
     assert scanner.scan() == {}
 
 
-@pytest.mark.parametrize("name", ["two words", "ünö", "a.b.c", "$(x)", "-f", "x" * 250])
+@pytest.mark.parametrize("name", ["one.WASM", "one.Wasm", "two words.wAsm"])
+def test_an_ending_in_capitals_is_refused_with_what_to_do_and_hides_nothing(scanner, own, place, name):
+    put(own, name)
+    put(place / "bundled", "one.wasm")
+    found = scanner.scan()
+    assert found["one"].problem is None
+    assert found[name].problem == f"expected a name that ends in .wasm: rename it to {name[:-5]}.wasm"
+    assert found[name].source == ""
+
+
+ODD_BUT_HARMLESS = ["a\u200cb", "a\u00a0b", "か\u3000な", "\uf002", "\U0001f468\u200d\U0001f4bb", "a\u00adb"]
+
+
+@pytest.mark.parametrize("name", ["two words", "ünö", "a.b.c", "$(x)", "-f", "x" * 250, *ODD_BUT_HARMLESS])
 def test_names_are_taken_as_they_are(scanner, own, name):
     put(own, f"{name}.wasm")
     assert scanner.scan()[name].problem is None
@@ -317,3 +330,33 @@ def test_what_never_stops_changing_does_not_hold_up_a_scan_for_ever(scanner, own
 
     monkeypatch.setattr(folders, "_look", look_and_change)
     assert list(scanner.scan()) == ["one"]
+
+
+# ---- a glance ---------------------------------------------------------------------------------------------------
+
+
+def test_a_glance_sees_files_that_come_go_and_change_names(scanner, own):
+    assert scanner.have_changed()
+    scanner.scan()
+    assert not scanner.have_changed()
+    for change in (
+        lambda: put(own, "one.wasm"),
+        lambda: (own / "one.wasm").rename(own / "two.wasm"),
+        (own / "two.wasm").unlink,
+        own.rmdir,
+        own.mkdir,
+    ):
+        change()
+        assert scanner.have_changed()
+        scanner.scan()
+        assert not scanner.have_changed()
+
+
+def test_a_glance_sees_that_a_copy_went_on_after_the_last_scan(scanner, own):
+    path = put(own, "one.wasm", b"")
+    scanner.scan()
+    with path.open("ab") as file:
+        file.write(CONTENT)
+    assert scanner.have_changed()
+    scanner.scan()
+    assert not scanner.have_changed()

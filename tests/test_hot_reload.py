@@ -180,6 +180,45 @@ def test_a_new_file_is_a_plugin_and_a_removed_one_is_none(daemon):
     assert events == [("it", "gone", None)]
 
 
+def test_a_query_right_after_a_file_was_put_there_is_answered_by_it(daemon):
+    client = daemon.client()
+    client.settled("echo")
+    for number in range(5):
+        daemon.install(component(f"new {number}", f"n{number}:"), f"new-{number}")
+        assert client.names(f"n{number}:x") == [f"new {number}"]
+        (daemon.plugins / f"new-{number}.wasm").unlink()
+
+
+def test_a_query_that_does_not_wait_is_answered_at_once(daemon):
+    client = daemon.client()
+    client.settled("echo")
+    daemon.install(component("new", "new:"), "new")
+    assert client.query("new:x", wait_ms=0)["type"] == "results"
+    assert client.names("new:x") == ["new"]
+
+
+@pytest.mark.parametrize("name", [None, "new"])
+def test_reload_returns_when_a_new_file_serves(daemon, name):
+    client = daemon.client()
+    client.settled("echo")
+    for number in range(3):
+        text = component(f"new {number}", f"n{number}:")
+        daemon.install(text, "new")
+        assert client.ask("reload", plugin=name)["type"] == "ok"
+        assert client.names(f"n{number}:", wait_ms=0) == [f"new {number}"]
+        (daemon.plugins / "new.wasm").unlink()
+        client.ask("reload")
+        assert client.plugin("new") is None
+
+
+def test_reload_of_a_new_file_that_is_no_plugin_says_so(daemon):
+    client = daemon.client()
+    daemon.install("rubbish", "new")
+    answer = client.ask("reload", plugin="new")
+    assert (answer["type"], answer["code"]) == ("error", "refused")
+    assert answer["message"].startswith("new: expected a WebAssembly component")
+
+
 def test_a_renamed_file_is_another_plugin(daemon):
     client = daemon.client()
     path = daemon.install(component("one", "v:"), "before")

@@ -371,7 +371,7 @@ def test_plugins_with_the_empty_trigger_answer_together_what_no_other_claims(idl
 
 
 def test_a_trigger_may_be_any_text(idle_daemon, client, write):
-    for trigger in ("ü", "\U0001f600", "a b", "  ", "x" * 200):
+    for trigger in ("ü", "\U0001f600", "a b", "  ", "\U0001f468\u200d\U0001f4bb ", "\uf002", "か\u3000", "x" * 64):
         write(f"[plugins.one]\ntrigger = '{trigger}'\n")
         assert client.names(f"{trigger}x", wait_ms=0) == ["one"]
 
@@ -399,3 +399,33 @@ def test_a_setting_that_is_not_a_number_is_an_error_of_the_file(client, write):
     """It would be unlike itself: the file would seem to change at every look."""
     write("[plugins.one.settings]\nx = nan\n", code="config")
     assert client.names("one:", wait_ms=0) == ["one"]
+
+
+# ---- what has no effect -----------------------------------------------------------------------------------------
+
+
+def test_a_section_for_no_plugin_is_said_until_there_is_one_and_is_in_force_then(idle_daemon, client, write):
+    write(
+        "[plugins.One]\ntrigger = 'x:'\n[plugins.'two.wasm']\n[plugins.later.settings]\na = 1\n"
+        "[plugins.later]\ntrigger = 'new:'\n[plugins.one]\n"
+    )
+    assert client.ask("plugins")["notices"] == [
+        "line 1: `[plugins.One]`: there is no plugin 'One': did you mean 'one'?",
+        'line 3: `[plugins."two.wasm"]`: write the name without .wasm: `[plugins.two]`',
+        "line 4: `[plugins.later]`: there is no plugin 'later' (yet)",
+    ]
+    assert client.ask("plugins")["problem"] is None
+    client.ask("reload")
+    assert idle_daemon.said().count("there is no plugin 'One'") == 1
+    idle_daemon.install(component("later", "later:"), "later")
+    client.ask("reload")
+    assert [notice for notice in client.ask("plugins")["notices"] if "later" in notice] == []
+    assert client.names("new:", wait_ms=0) == ["later"]
+    write("")
+    assert client.ask("plugins")["notices"] == []
+
+
+def test_a_plugin_that_is_switched_off_or_refused_is_there(idle_daemon, client, write):
+    idle_daemon.install("rubbish", "rubbish")
+    write("[plugins.one]\nenabled = false\n[plugins.rubbish]\nmax_items = 5\n")
+    assert client.ask("plugins")["notices"] == []
