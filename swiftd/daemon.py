@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import listening, notify, paths
+from swiftd import notify, paths
 from swiftd.catalog import Catalog
 from swiftd.check import Checker
 from swiftd.children import Zygote
 from swiftd.compiler import Compiler, sweep_unfinished
 from swiftd.config import ConfigFile
+from swiftd.errors import DaemonError
 from swiftd.folders import Folders
 from swiftd.journal import Journal
+from swiftd.listening import UnreachableError, listener
 from swiftd.operations import Operations
 from swiftd.pool import Pool
 from swiftd.query import Memory, Queries
@@ -31,7 +33,9 @@ from swiftd.switches import Switches
 from swiftd.watcher import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from swiftd.listening import Endpoint
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +52,11 @@ class Places:
 
 
 async def run(places: Places) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, or until nobody can reach this daemon any more.
 
     Raises:
         AlreadyRunningError: another daemon serves this socket.
-        DaemonError: it can't start.
+        DaemonError: it can't start, or can't be reached any more.
 
     """
     config = ConfigFile(places.config)
@@ -60,7 +64,7 @@ async def run(places: Places) -> None:
     # First of all: a signal that comes while all this is made must not find the kernel's own handler.
     signals_wanted = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with signals_wanted as signals, ExitStack() as stack:
-        socket = stack.enter_context(listening.listener(places.socket))
+        endpoint = stack.enter_context(listener(places.socket))
         cache = stack.enter_context(_usable_cache(places.cache))
         journal = Journal()
         catalog = Catalog(journal)
@@ -87,24 +91,53 @@ async def run(places: Places) -> None:
         server = Server(
             Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats, refresh)
         )
+
+        def changed() -> None:
+            endpoint.look()
+            refresh()
+
+        def stop() -> None:
+            notify.send("STOPPING=1")
+            server.hang_up()
+            nursery.cancel_scope.cancel()
+
+        failures: list[DaemonError] = []
+        watched = [places.config, *(folder for folder, _ in places.plugins), *endpoint.places]
         notify.send("READY=1\nSTATUS=Looking at the plugins")  # whoever connects from now on is served in a moment
         await zygote.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pool.run)
             nursery.start_soon(reconciler.run)
-            nursery.start_soon(server.serve, socket)
+            nursery.start_soon(server.serve, endpoint)
+            nursery.start_soon(_stop_when_unreachable, endpoint, stop, failures)
             nursery.start_soon(notify.keep_informed, catalog)
-            nursery.start_soon(watch, [places.config, *(folder for folder, _ in places.plugins)], refresh)
-            async for number in signals:
-                if number != signal.SIGHUP:
-                    _log.info("%s: stopping", signal.Signals(number).name)
-                    break
-                notify.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-                refresh()
-                notify.send("READY=1")
-            notify.send("STOPPING=1")
-            server.hang_up()
-            nursery.cancel_scope.cancel()
+            nursery.start_soon(watch, watched, changed)
+            await _act_on(signals, changed)
+            stop()
+        if failures:
+            raise failures[0]
+
+
+async def _act_on(signals: AsyncIterator[int], reload: Callable[[], None]) -> None:
+    """Reload at each SIGHUP; return at the first of the others."""
+    async for number in signals:
+        if number != signal.SIGHUP:
+            _log.info("%s: stopping", signal.Signals(number).name)
+            return
+        notify.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        reload()
+        notify.send("READY=1")
+
+
+async def _stop_when_unreachable(endpoint: Endpoint, stop: Callable[[], None], failures: list[DaemonError]) -> None:
+    """Keep the socket where it is; where that can't be, stop. A failure is kept for after the end."""
+    try:
+        await endpoint.keep()
+    except UnreachableError as error:
+        _log.warning("stopping, as nobody can reach this daemon any more: %s", error)
+    except DaemonError as error:
+        failures.append(error)
+    stop()
 
 
 def _own(places: Places, cache: Path) -> list[Path]:

@@ -1,6 +1,11 @@
-"""Where the daemon's socket comes from: a service manager that listens for it, or made here.
+"""Where the daemon's socket comes from: a service manager that listens for it, or made here; and that it stays there.
 
 A lock beside a socket made here says whether its daemon lives: a socket without one was left behind, and is removed.
+
+Files in a runtime folder are removed by people, by cleaners and at logout. A socket whose path leads elsewhere can't be
+reached and can't be had back, so a new one takes its place under the same rules as at the start: who has the lock may
+make the socket. What a service manager passed is replaced too: it would pass the unreachable one again at every
+restart. Where there can be no new one, the daemon ends instead of living on unseen.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import os
 import socket
 import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -21,17 +27,230 @@ from swiftd.errors import AlreadyRunningError, DaemonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BACKLOG = 64
+LOOK_EVERY = 30.0
+"""Seconds between two looks at the path when nothing is said to have happened: some file systems tell nobody."""
+FIRST_PAUSE = 0.1
+"""Seconds before another try to make a socket where that failed; doubled at each further one."""
+LONGEST_PAUSE = 5.0
+ANSWER_LIMIT = 1.0
+"""Seconds for a socket in our place to take a connection. The kernel does that at once, or never."""
+UNREACHABLE_LIMIT = 60.0
+"""Seconds without a socket that can be reached, after which the daemon ends: nobody can tell it to."""
+
 _FIRST_PASSED = 3
 """The descriptor that sd_listen_fds(3) starts from."""
 
 _log = logging.getLogger(__name__)
 
+Identity = tuple[int, int]
+"""Device and inode."""
+
+
+class UnreachableError(Exception):
+    """The socket's path leads elsewhere, and that is not for us to change: the daemon is to end."""
+
+
+class Endpoint(trio.abc.Listener[trio.SocketStream]):
+    """The socket that is served. Connections that are open do not notice when it is replaced by another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._has_path = path.is_absolute()  # an abstract address needs no file, and nobody can remove it
+        self._listener: trio.SocketListener | None = None
+        self._ours: Identity | None = None
+        self._lock = -1
+        self._is_made_here = False
+        self._news = trio.Event()
+
+    @property
+    def places(self) -> list[Path]:
+        """The files that must stay where they are: for the watcher."""
+        return [self._path, Path(_lock_of(self._path))] if self._has_path else []
+
+    # ---- what is served -----------------------------------------------------------------------------------------
+
+    async def accept(self) -> trio.SocketStream:
+        """The next connection, by whatever socket."""
+        while True:
+            listener = self._listener
+            assert listener is not None  # noqa: S101 - made before it is handed out
+            try:
+                return await listener.accept()
+            except trio.ClosedResourceError:
+                if self._listener is listener:
+                    raise
+
+    async def aclose(self) -> None:
+        """Serve nobody new."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def close(self) -> None:
+        """Give everything back. A socket that was made here goes, one that was passed stays."""
+        if self._listener is not None:
+            if self._is_made_here and self._leads_here():
+                with suppress(OSError):
+                    self._path.unlink()
+            self._listener.socket.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # ---- that it stays ------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Something may have happened to the path: `keep` looks at it."""
+        self._news.set()
+
+    async def keep(self) -> None:
+        """See to it that the path leads here.
+
+        Raises:
+            UnreachableError: it leads to another program, or nowhere that a socket could be.
+            DaemonError: no socket can be made there, for long now.
+
+        """
+        while True:
+            with trio.move_on_after(LOOK_EVERY):
+                await self._news.wait()
+            self._news = trio.Event()
+            pause, since = FIRST_PAUSE, trio.current_time()
+            while True:
+                try:
+                    self.restore()
+                    break
+                except OSError as error:
+                    if trio.current_time() - since > UNREACHABLE_LIMIT:
+                        raise DaemonError(f"the socket is gone, and none can be made: {error}") from error
+                    if pause == FIRST_PAUSE:
+                        _log.warning("the socket is gone, and no other can be made yet: %s", error)
+                await trio.sleep(pause)
+                pause = min(LONGEST_PAUSE, 2 * pause)
+
+    def restore(self) -> None:
+        """Make another socket, if the path does not lead to ours.
+
+        Raises:
+            UnreachableError: as with `keep`.
+            DaemonError: what is in the way is not ours to remove.
+            OSError: it can't be made now.
+
+        """
+        if not self._has_path:
+            return
+        if self._leads_here():
+            if self._is_made_here and not self._has_lock():
+                with suppress(OSError, AlreadyRunningError):  # who has it finds our socket, and gives way
+                    self._take_lock()
+            return
+        if not self._path.parent.parent.is_dir():
+            raise UnreachableError(f"{self._path.parent.parent} is gone, as when a session ends")
+        try:
+            _make_folder(self._path)
+            if not self._has_lock():
+                self._take_lock()
+            self._make()
+        except (AlreadyRunningError, paths.UnsafeFolderError) as error:
+            raise UnreachableError(str(error)) from error
+        _log.warning("the socket was gone; listening on %s again", self._path)
+
+    def _leads_here(self) -> bool:
+        try:
+            return self._ours == _identity(self._path.stat())
+        except OSError:
+            return False
+
+    # ---- how it is made -----------------------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Make the socket when the daemon starts.
+
+        Raises:
+            AlreadyRunningError: another daemon serves it.
+            DaemonError: it can't be made.
+
+        """
+        try:
+            _make_folder(self._path)
+            self._take_lock()
+        except (OSError, paths.UnsafeFolderError) as error:
+            raise DaemonError(f"no socket can be made at {self._path}: {error}") from error
+        try:
+            self._make()
+        except OSError as error:
+            reason = error.strerror
+            if error.errno is None or error.errno == errno.ENAMETOOLONG:
+                reason = "the path is too long"
+            raise DaemonError(
+                f"no socket can be made at {self._path}: {reason}; choose another with --socket"
+            ) from error
+        _log.info("listening on %s", self._path)
+
+    def use(self, passed: socket.socket) -> None:
+        """Serve a socket that somebody else made, as long as its path leads to it."""
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(passed))
+        if self._has_path and _leads_to(self._path, passed):
+            with suppress(OSError):
+                self._ours = _identity(self._path.stat())
+
+    def _has_lock(self) -> bool:
+        with suppress(OSError):
+            return self._lock >= 0 and _identity(os.fstat(self._lock)) == _identity(os.lstat(_lock_of(self._path)))
+        return False
+
+    def _take_lock(self) -> None:
+        """Take the lock file that is there now: an older one may have been removed by somebody.
+
+        Raises:
+            AlreadyRunningError: another daemon has it.
+            OSError: it can't be made.
+
+        """
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+        while not self._has_lock():  # it may be removed just between its making and its taking
+            lock = os.open(_lock_of(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(lock)
+                raise AlreadyRunningError(f"another swiftd already serves {self._path}") from error
+            if self._lock >= 0:
+                os.close(self._lock)
+            self._lock = lock
+
+    def _make(self) -> None:
+        """Put a socket of our own at the path, private to this user, and serve it from now on.
+
+        Raises:
+            AlreadyRunningError: another program serves there.
+            DaemonError: something that is no socket is in the way.
+            OSError: it can't be made.
+
+        """
+        _clear(self._path)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            server.bind(str(self._path))
+            self._path.chmod(0o600)
+            server.setblocking(False)
+            server.listen(BACKLOG)
+            ours = _identity(self._path.stat())
+        except BaseException:
+            server.close()
+            raise
+        before = self._listener
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(server))
+        self._ours, self._is_made_here = ours, True
+        if before is not None:
+            before.socket.close()
+
 
 @contextmanager
-def listener(path: Path) -> Iterator[trio.SocketListener]:
+def listener(path: Path) -> Iterator[Endpoint]:
     """The socket to serve: the one that was passed by systemd, or one at `path`.
 
     Raises:
@@ -40,12 +259,32 @@ def listener(path: Path) -> Iterator[trio.SocketListener]:
 
     """
     passed = _passed()
-    if passed is None:
-        with _made(path) as made:
-            yield made
-        return
-    with passed:
-        yield trio.SocketListener(trio.socket.from_stdlib_socket(passed))
+    endpoint = Endpoint(path if passed is None else Path(_name(passed)))
+    try:
+        if passed is None:
+            endpoint.make()
+        else:
+            endpoint.use(passed)
+            _restore_at_start(endpoint)
+        yield endpoint
+    finally:
+        endpoint.close()
+
+
+def _restore_at_start(endpoint: Endpoint) -> None:
+    """What was passed may have lost its path before we were started: then it is for us to be reached.
+
+    Raises:
+        AlreadyRunningError: another program serves there.
+        DaemonError: no socket can be made there.
+
+    """
+    try:
+        endpoint.restore()
+    except UnreachableError as error:
+        raise AlreadyRunningError(str(error)) from error
+    except OSError as error:
+        raise DaemonError(f"the socket that was passed can't be reached, and no other be made: {error}") from error
 
 
 def _passed() -> socket.socket | None:
@@ -79,64 +318,67 @@ def _name(passed: socket.socket) -> str:
     return os.fsdecode(passed.getsockname()).replace("\0", "@", 1)
 
 
-@contextmanager
-def _made(path: Path) -> Iterator[trio.SocketListener]:
-    """A listening socket of our own, private to this user, and gone in the end.
+def _leads_to(path: Path, passed: socket.socket) -> bool:
+    """Whether the path leads to a socket that was passed: of that only who listens there can be known."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(ANSWER_LIMIT)
+        try:
+            probe.connect(str(path))
+            return _listener_of(probe) == _listener_of(passed)
+        except (BlockingIOError, TimeoutError):  # so many wait there that no more are taken
+            return True
+        except OSError:
+            return False
+
+
+def _listener_of(connection: socket.socket) -> bytes:
+    """The process, user and group that listen at a connection's other end; of a listening socket, at this one."""
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+
+
+def _lock_of(path: Path) -> str:
+    return f"{path}.lock"
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _make_folder(path: Path) -> None:
+    """Make the socket's folder. One that the user chose is left as it is: the socket is private.
 
     Raises:
-        AlreadyRunningError: it lives.
-        DaemonError: no socket can be made there.
+        UnsafeFolderError: it belongs to somebody else.
+        OSError: it can't be made.
+
+    """
+    if path.parent.name in (paths.APP, f"{paths.APP}-{os.geteuid()}") or not path.parent.exists():
+        paths.make_private(path.parent)
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that a daemon left behind.
+
+    Raises:
+        AlreadyRunningError: somebody serves it.
+        DaemonError: what is there is no socket.
+        OSError: it can't be removed.
 
     """
     try:
-        if path.parent.name in (paths.APP, f"{paths.APP}-{os.geteuid()}") or not path.parent.exists():
-            paths.make_private(path.parent)  # a folder that the user chose is left as it is: the socket is private
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except (OSError, paths.UnsafeFolderError) as error:
-        raise DaemonError(f"no socket can be made at {path}: {error}") from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunningError(f"another swiftd already serves {path}") from error
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-            _bind(server, path)
-            server.setblocking(False)
-            server.listen(BACKLOG)
-            ours = path.stat().st_ino
-            _log.info("listening on %s", path)
-            try:
-                yield trio.SocketListener(trio.socket.from_stdlib_socket(server))
-            finally:
-                with suppress(OSError):
-                    if path.stat().st_ino == ours:
-                        path.unlink()
-    finally:
-        os.close(lock)
-
-
-def _bind(server: socket.socket, path: Path) -> None:
-    try:
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            if _answers(path):
-                raise AlreadyRunningError(f"another program already serves {path}")
-            _log.info("removing the socket of a daemon that has ended")
-            path.unlink()
-        else:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
             raise DaemonError(f"{path} is in the way and no socket: remove it, or choose another with --socket")
+        if _answers(path):
+            raise AlreadyRunningError(f"another program already serves {path}")
+        _log.info("removing the socket of a daemon that has ended")
+        path.unlink()
     except FileNotFoundError:
         pass
-    try:
-        server.bind(str(path))
-        path.chmod(0o600)
-    except OSError as error:
-        reason = "the path is too long" if error.errno is None or error.errno == errno.ENAMETOOLONG else error.strerror
-        raise DaemonError(f"no socket can be made at {path}: {reason}; choose another with --socket") from error
 
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+        probe.settimeout(ANSWER_LIMIT)
         try:
             probe.connect(str(path))
         except OSError:

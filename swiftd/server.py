@@ -60,7 +60,7 @@ class Server:
         self._operations = operations
         self._open: set[trio.SocketStream] = set()
 
-    async def serve(self, listener: trio.SocketListener) -> None:
+    async def serve(self, listener: trio.abc.Listener[trio.SocketStream]) -> None:
         """Accept connections until cancelled."""
         await trio.serve_listeners(self._session, [listener])
 

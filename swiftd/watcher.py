@@ -3,14 +3,16 @@
 All it says is that something may have changed; reconcile.py looks at what it is now. A folder that isn't there yet is
 noticed through its nearest parent that exists, a link through the folder it is in as well as through what it leads
 to, at every step of the way and also for a single plugin. What is watched is computed anew after every change, and
-the watches are made anew when a watched folder itself was touched: its name may be another folder's by now.
+the watches are made anew when a watched folder itself was touched: its name may be another folder's by now. A file
+system that is mounted or unmounted touches nothing, so from time to time each folder is compared with what it was.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from contextlib import aclosing
+import select
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from watchfiles import Change, awatch
 from swiftd.folders import SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 STEP = 250
 """Milliseconds. A burst of changes ends when nothing happens for so long; also how often the idle watcher wakes."""
@@ -32,6 +34,9 @@ POLL = 2.0
 LOOKS = 30
 """How often to look before the kernel is asked again."""
 
+LOOK = 2.0
+"""Seconds between two looks for what the kernel tells no watch of. Each costs a few calls of `stat`."""
+
 MOST_LINKS = 40
 """Links that a path may lead through: what Linux allows."""
 
@@ -40,54 +45,112 @@ _log = logging.getLogger(__name__)
 
 async def watch(places: Iterable[Path], changed: Callable[[], None]) -> None:
     """Call `changed` after every change in these folders or of these files, and once for each new set of watches."""
-    stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_set_at_the_end, stop)
-        await _watch(list(places), changed, stop, nursery)
+        watches = _Watches(list(places), changed)
+        nursery.start_soon(watches.look)
+        await watches.run(nursery)
 
 
-async def _set_at_the_end(stop: trio.Event) -> None:
-    """The thread that waits for the kernel can't be cancelled: it looks at this event at every step."""
-    try:
-        await trio.sleep_forever()
-    finally:
-        stop.set()
+class _Watches:
+    """One set of watches after the other."""
 
+    def __init__(self, places: list[Path], changed: Callable[[], None]) -> None:
+        self._places = places
+        self._changed = changed
+        self._stop = trio.Event()
+        """Ends the watches of now. The thread that waits for the kernel can't be cancelled: it looks at this event."""
+        self._identities: Identities = {}
 
-async def _watch(places: list[Path], changed: Callable[[], None], stop: trio.Event, nursery: trio.Nursery) -> None:
-    told = False
-    while True:
-        watched = to_watch(places)
-        nursery.start_soon(_say, changed)  # what happened between two watches: these are there when it runs
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Watch until cancelled."""
+        told = False
+        while True:
+            self._stop = trio.Event()
+            watched = to_watch(self._places)
+            self._identities = _identities(watched.folders)
+            nursery.start_soon(_say, self._changed)  # what happened between two watches: these are there when it runs
+            try:
+                await self._until_others_are_needed(watched)
+            except FileNotFoundError:  # one of them went away just now
+                await trio.sleep(STEP / 1000)
+            except ExceptionGroup as group:  # such as a name that is no text: it changed, which is all we want to know
+                if group.split((OSError, RuntimeError))[1] is not None:
+                    raise
+                _log.debug("a watch failed, and is made anew: %s", group.exceptions)
+                await trio.sleep(POLL)
+            except (OSError, RuntimeError) as error:  # the latter is what watchfiles makes of trouble later on
+                if not told:
+                    _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL)
+                    told = True
+                for _ in range(LOOKS):
+                    await trio.sleep(POLL)
+                    self._changed()
+
+    async def _until_others_are_needed(self, watched: Watched) -> None:
         news = awatch(
             *sorted(watched.folders),
             watch_filter=watched.concerns,
             step=STEP,
             debounce=BURST,
-            stop_event=stop,
+            stop_event=self._stop,
             recursive=False,
             force_polling=False,
         )
+        async with aclosing(news):
+            async for changes in news:
+                self._changed()
+                if any(Path(path) in watched.folders for _, path in changes) or to_watch(self._places) != watched:
+                    return
+
+    async def look(self) -> None:
+        """Have the watches made anew when a watched folder is another one, though nothing touched it."""
         try:
-            async with aclosing(news):
-                async for changes in news:
-                    changed()
-                    if any(Path(path) in watched.folders for _, path in changes) or to_watch(places) != watched:
-                        break
-        except FileNotFoundError:  # one of them went away just now
-            await trio.sleep(STEP / 1000)
-        except ExceptionGroup as group:  # such as a name that is no text: it changed, and that is all we want to know
-            if group.split((OSError, RuntimeError))[1] is not None:
-                raise
-            _log.debug("a watch failed, and is made anew: %s", group.exceptions)
-            await trio.sleep(POLL)
-        except (OSError, RuntimeError) as error:  # the latter is what watchfiles makes of trouble later on
-            if not told:
-                _log.warning("the kernel gives no watch (%s): looking every %.0f s instead", error, POLL)
-                told = True
-            for _ in range(LOOKS):
-                await trio.sleep(POLL)
-                changed()
+            with _mounts() as mounts_changed:
+                while True:
+                    await trio.sleep(LOOK)
+                    before = self._identities
+                    try:
+                        now = await trio.to_thread.run_sync(_identities, before.keys(), abandon_on_cancel=True)
+                    except RuntimeError:  # no thread is to be had now
+                        continue
+                    if self._identities is before and (mounts_changed() or now != before):
+                        self._stop.set()
+        finally:
+            self._stop.set()
+
+
+Identities = dict[Path, tuple[int, int] | None]
+"""Device and inode of each folder; None: it is not there."""
+
+
+def _identities(folders: Iterable[Path]) -> Identities:
+    return {folder: _identity(folder) for folder in folders}
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _mounts() -> Iterator[Callable[[], bool]]:
+    """Tells whether something was mounted or unmounted since it was last asked (proc_pid_mountinfo(5)).
+
+    Numbers are given anew: a file system in another's place may have the same device and inode.
+    """
+    try:
+        file = open("/proc/self/mountinfo", "rb", buffering=0)  # noqa: PTH123, SIM115 - closed below
+    except OSError:
+        yield lambda: False
+        return
+    with file:
+        poll = select.poll()
+        poll.register(file, select.POLLPRI)
+        poll.poll(0)
+        yield lambda: bool(poll.poll(0))
 
 
 async def _say(changed: Callable[[], None]) -> None:

@@ -1,16 +1,22 @@
-"""Where the socket comes from when somebody else listens: systemd's systemd-socket-activate, and odd descriptors."""
+"""Where the socket comes from when somebody else listens, and what becomes of one that is taken away.
+
+Somebody else is systemd's systemd-socket-activate, or a process that passes odd descriptors.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemons import PATIENCE, Daemon, WireClient, eventually, in_view
+from daemons import PATIENCE, Daemon, WireClient, eventually, in_view, wait_for_end
 
 ACTIVATE = shutil.which("systemd-socket-activate")
 
@@ -214,3 +220,210 @@ def test_without_a_count_nothing_was_passed(idle_daemon, count):
         )
     idle_daemon.wait_for_socket()
     assert idle_daemon.client().ask("hello")["type"] == "hello"
+
+
+# ---- a socket that is taken away --------------------------------------------------------------------------------
+
+
+def answers(daemon):
+    """Whether a new connection is answered by this very daemon."""
+    with suppress(OSError):
+        client = daemon.client()
+        with suppress(OSError, StopIteration):
+            return client.ask("stats")["pid"] == daemon.process.pid
+    return False
+
+
+def ended(daemon):
+    """The status of a daemon that ends by itself, its sandbox processes with it."""
+    everyone = daemon.everyone
+    status = daemon.process.wait(PATIENCE)
+    daemon.process = None
+    assert wait_for_end(everyone) == []
+    assert "Traceback" not in daemon.said()
+    return status
+
+
+def remove(path):
+    path.unlink()
+
+
+def leave_a_dead_socket(path):
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+
+def remove_with_its_lock(path):
+    path.unlink()
+    Path(f"{path}.lock").unlink()
+
+
+def remove_the_folder(path):
+    shutil.rmtree(path.parent)
+
+
+def rename_the_folder(path):
+    path.parent.rename(path.parent.with_name("old"))
+
+
+def replace_the_folder(path):
+    shutil.rmtree(path.parent)
+    path.parent.mkdir(mode=0o755)
+
+
+def rename(path):
+    path.rename(path.with_name("old"))
+
+
+def put_a_file(path):
+    path.unlink()
+    path.write_text("")
+
+
+def put_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def put_a_fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def put_a_dangling_link(path):
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def remove_all(path):
+    shutil.rmtree(path.parents[1])
+    path.parents[1].mkdir(mode=0o700)
+
+
+TAKEN = [remove, rename, leave_a_dead_socket, remove_with_its_lock]
+TAKEN += [remove_the_folder, rename_the_folder, replace_the_folder, remove_all]
+
+
+@pytest.fixture
+def running(daemon):
+    """A daemon with a connection that was open before."""
+    daemon.before = daemon.client()
+    daemon.before.settled("echo")
+    eventually(lambda: len(daemon.workers()) == 2)
+    daemon.everyone = daemon.family()
+    return daemon
+
+
+@pytest.mark.parametrize("take", TAKEN)
+def test_a_socket_that_is_taken_away_is_made_again(running, take):
+    take(running.socket)
+    eventually(lambda: answers(running))
+    assert stat.S_IMODE(running.socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(running.socket.parent.stat().st_mode) == 0o700
+    assert running.before.names(">x") == ["You typed: x"]
+    assert running.said().count("the socket was gone; listening on") == 1
+    assert running.stop() == 0
+    assert not running.socket.exists()
+
+
+def test_it_is_made_again_each_time(running):
+    for count in (1, 2, 3):
+        running.socket.unlink()
+        eventually(lambda: answers(running))
+        eventually(lambda count=count: running.said().count("the socket was gone") == count)
+
+
+@pytest.mark.parametrize("put", [put_a_file, put_a_folder, put_a_fifo, put_a_dangling_link])
+def test_what_is_in_its_place_is_not_removed_but_the_daemon_ends_and_says_so(running, put):
+    put(running.socket)
+    before = running.socket.lstat()
+    assert ended(running) == 1
+    assert f"{running.socket} is in the way and no socket: remove it" in running.said()
+    assert running.socket.lstat().st_ino == before.st_ino
+
+
+def test_without_its_session_s_folder_it_ends_with_all_its_processes(running):
+    shutil.rmtree(running.socket.parents[1])
+    assert ended(running) == 0
+    assert "stopping, as nobody can reach this daemon any more" in running.said()
+    assert not running.socket.parents[1].exists()
+    running.socket.parents[1].mkdir()  # for the fixture's end
+
+
+def test_a_link_that_still_leads_to_it_is_left(running):
+    running.socket.rename(running.socket.with_name("other"))
+    running.socket.symlink_to("other")
+    eventually(lambda: answers(running))
+    assert running.socket.is_symlink()
+    assert "the socket was gone" not in running.said()
+
+
+def test_another_program_that_serves_in_its_place_is_left_alone(running):
+    aside = running.socket.with_name("aside")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(aside))
+        other.listen()
+        aside.rename(running.socket)
+        assert ended(running) == 0
+        assert "another program already serves" in running.said()
+        assert running.socket.exists()
+
+
+@pytest.mark.parametrize("take", [remove_with_its_lock, remove_the_folder])
+def test_of_two_daemons_one_is_left_whoever_comes_first(running, tmp_path_factory, cache, take):
+    """One that is held up while another takes the place gives way; the path always leads to one that serves."""
+    other = Daemon(tmp_path_factory.mktemp("other"), cache)
+    shutil.rmtree(other.socket.parents[1])
+    other.socket = running.socket
+    other._run = tmp_path_factory.mktemp("unused")
+    os.kill(running.process.pid, signal.SIGSTOP)
+    try:
+        take(running.socket)
+        other.start()
+        eventually(lambda: answers(other))
+    finally:
+        os.kill(running.process.pid, signal.SIGCONT)
+    try:
+        assert ended(running) == 0
+        assert "another swiftd already serves" in running.said()
+        assert answers(other)
+        assert "the socket was gone" not in other.said()
+    finally:
+        other.close()
+
+
+def test_a_lock_that_is_removed_alone_is_made_again_and_holds(running):
+    Path(f"{running.socket}.lock").unlink()
+    eventually(Path(f"{running.socket}.lock").exists)
+    command = [sys.executable, "-m", "swiftd", "--socket", running.socket, "--cache-dir", running.cache]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 3
+    assert answers(running)
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("take", [remove, remove_the_folder, leave_a_dead_socket])
+def test_a_passed_socket_that_is_taken_away_is_replaced_by_one_of_its_own(activated, take):
+    activated.start()
+    before = activated.client()
+    assert before.names(">x") == ["You typed: x"]
+    take(activated.socket)
+    eventually(lambda: answers(activated))
+    assert before.names(">y") == ["You typed: y"]
+    assert activated.stop() == 0
+    assert not activated.socket.exists()
+
+
+def test_a_passed_socket_without_a_path_from_the_start_is_replaced_at_once(idle_daemon):
+    idle_daemon.socket.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(idle_daemon.socket))
+        listener.listen()
+        idle_daemon.socket.unlink()
+        command = [sys.executable, "-c", LAUNCH, str(listener.fileno()), "", "1", sys.executable, "-m", "swiftd"]
+        with idle_daemon.log.open("wb") as log:
+            idle_daemon.process = subprocess.Popen(
+                [*command, "--cache-dir", str(idle_daemon.cache)], pass_fds=[listener.fileno()], stderr=log
+            )
+    eventually(lambda: answers(idle_daemon))
