@@ -191,7 +191,9 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
     def use(self, passed: socket.socket) -> None:
         """Serve a socket that somebody else made, as long as its path leads to it."""
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(passed))
-        if self._has_path and _leads_to(self._path, passed):
+        # Without a lock no daemon has ever made a socket of its own there. To try it leaves a connection that waits,
+        # for which the service manager would start us again if we were stopped just now.
+        if self._has_path and (not os.path.lexists(_lock_of(self._path)) or _leads_to(self._path, passed)):
             with suppress(OSError):
                 self._ours = _identity(self._path.stat())
 

@@ -392,6 +392,25 @@ def test_the_first_connection_starts_it(manager):
     assert manager.shows("ActiveState", "swiftd.socket") == "active"
 
 
+def test_a_socket_that_is_removed_is_there_again_also_after_a_restart(manager):
+    """Systemd goes on to listen where nobody can connect: the daemon has to replace what it is passed each time."""
+    assert manager.swiftctl("query", ">x") == (0, "You typed: x\n", "")
+    daemon, _ = processes(manager)
+    path = manager.runtime / "swift/swiftd.sock"
+    manager.as_root("rm", path)
+    assert manager.swiftctl("query", ">y") == (0, "You typed: y\n", "")
+    assert processes(manager)[0] == daemon
+    manager.systemctl("restart", "swiftd.service")
+    assert manager.swiftctl("--no-start", "query", ">z") == (0, "You typed: z\n", "")
+    manager.systemctl("stop", "swiftd.service")
+    assert manager.swiftctl("query", ">a") == (0, "You typed: a\n", "")
+    manager.as_root("rm", "-r", path.parent)
+    assert manager.swiftctl("query", ">b") == (0, "You typed: b\n", "")
+    manager.systemctl("restart", "swiftd.socket")
+    assert manager.swiftctl("query", ">c") == (0, "You typed: c\n", "")
+    assert manager.shows("NRestarts") == "0"
+
+
 def test_swiftctl_has_systemd_listen_again(manager):
     manager.systemctl("stop", "swiftd.socket", "swiftd.service")
     assert manager.swiftctl("query", ">x") == (0, "You typed: x\n", "")
