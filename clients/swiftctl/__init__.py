@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    Form = Literal["names", "json", "tsv"]
+    Form = Literal["names", "json", "tsv", "fzf"]
 
 STATUS_ANSWER = 0
 STATUS_EMPTY = 1

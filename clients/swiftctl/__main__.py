@@ -12,6 +12,12 @@ import sys
 
 from swiftctl import STATUS_INTERRUPTED, STATUS_USAGE, DaemonError, Options, SwiftctlError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from swiftctl import Form
+
+FORMS: dict[str, Form] = {"--json": "json", "--tsv": "tsv", "--fzf": "fzf"}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command line (without the program's name) and return the exit status."""
@@ -30,11 +36,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def plain_query(argv: list[str], options: Options) -> bool:
-    """Fill `options` from `query [--json|--tsv] [--] TEXT`; False, and nothing filled, for any other command line."""
+    """Fill `options` from `query [--json|--tsv|--fzf] [--] TEXT`; False, and nothing filled, for any other command."""
     if argv[:1] != ["query"]:
         return False
     rest = argv[1:]
-    form = rest.pop(0) if rest[:1] in (["--json"], ["--tsv"]) else None
+    form = FORMS.get(rest[0]) if rest else None
+    if form:
+        del rest[0]
     if rest[:1] == ["--"]:
         del rest[0]
     elif rest and rest[0].startswith("-"):
@@ -47,7 +55,7 @@ def plain_query(argv: list[str], options: Options) -> bool:
         return False
     options.command, options.text = "query", rest[0]
     if form:
-        options.form = "json" if form == "--json" else "tsv"
+        options.form = form
     return True
 
 

@@ -65,8 +65,8 @@ def parse(argv: list[str], options: Options) -> None:
 def _check_stdin(parser: argparse.ArgumentParser, options: Options) -> None:
     if "text" in vars(options):
         parser.error("--stdin reads what to ask: there is no place for TEXT")
-    if options.form == "tsv":
-        parser.error("argument --tsv: not allowed with argument --stdin, which prints answers as received")
+    if options.form in ("tsv", "fzf"):
+        parser.error(f"argument --{options.form}: not allowed with argument --stdin, which prints answers as received")
     options.command = "stdin"
 
 
@@ -158,6 +158,7 @@ def _query(parser: argparse.ArgumentParser) -> None:
     forms.add_argument(
         "--tsv", dest="form", action="store_const", const="tsv", help="print the item's key, a tab, and its name"
     )
+    forms.add_argument("--fzf", dest="form", action="store_const", const="fzf", help=argparse.SUPPRESS)
     parser.add_argument(
         "--stdin",
         action="store_true",

@@ -260,6 +260,11 @@ class Terminal:
     def press(self, *keys):
         self._tmux("send-keys", *keys)
 
+    def paste(self, text):
+        """As a terminal does it: marked as pasted for a program that has asked for that."""
+        self._tmux("set-buffer", "--", text)
+        self._tmux("paste-buffer", "-p")
+
     def lines(self):
         return self._tmux("capture-pane", "-p").splitlines()
 

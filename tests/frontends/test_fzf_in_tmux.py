@@ -60,7 +60,9 @@ def test_whatever_is_typed_is_asked(session, terminal, fzf, text):
     terminal.shows("> it was asked")
     terminal.shows("Enter starts nothing here")
     terminal.press("Enter")
-    terminal.shows("nothing to run")
+    terminal.shows("nothing to run for 'it was asked'")
+    terminal.shows(f"swift> {text}")
+    terminal.press("Escape")
     terminal.shows("status 1")
     assert not list(session.folder.rglob("pwned"))
 
@@ -108,6 +110,8 @@ def test_a_name_that_is_no_text_is_told_and_starts_nothing(session, terminal, fz
     terminal.shows("> Illegal byte sequence (os error 25): not all of ")
     terminal.shows("Enter starts nothing here")
     terminal.press("End", "Enter")
+    terminal.shows("nothing to run for")
+    terminal.press("Escape")
     terminal.shows("status 1")
     session.check_untouched()
 
@@ -116,8 +120,20 @@ def test_what_plugins_complain_of_is_a_row_that_starts_nothing(session, terminal
     session.daemon.install((plugin("t", [])).replace("(i32.const 8))", "unreachable)"), "trap")
     fzf()
     terminal.type("t")
-    terminal.shows("> swiftctl: trap: ")
+    terminal.shows("> trap: ")
     terminal.press("Enter")
+    terminal.shows("that row starts nothing: asked again")
+    terminal.press("Escape")
+    terminal.shows("status 1")
+
+
+def test_that_nothing_was_found_is_a_row_that_starts_nothing(session, terminal, fzf):
+    fzf("--query", "nobody")
+    terminal.shows("> nothing found")
+    terminal.press("Enter")
+    terminal.shows("that row starts nothing: asked again")
+    terminal.shows("> nothing found")
+    terminal.press("Escape")
     terminal.shows("status 1")
 
 

@@ -13,6 +13,7 @@ WORDS = (
     "query",
     "--json",
     "--tsv",
+    "--fzf",
     "--",
     "",
     ">a b",
@@ -56,6 +57,7 @@ def test_the_plain_way_understands_the_same_as_the_full_parser_or_hands_over(len
         ["query", "--", "-x"],
         ["query", "--json", ">a"],
         ["query", "--tsv", "--", "-x"],
+        ["query", "--fzf", "--", "-x"],
         ["query", ""],
     ],
 )

@@ -38,7 +38,7 @@ def imported(*words):
     return {name.split(".")[0] for name in done.stderr.split()} - BARE
 
 
-@pytest.mark.parametrize("form", [[], ["--json"], ["--tsv"]])
+@pytest.mark.parametrize("form", [[], ["--json"], ["--tsv"], ["--fzf"]])
 @pytest.mark.parametrize(("name", "more"), [("é 👍", set()), (ODD, {"swiftd"})])
 def test_a_query_imports_only_what_it_needs(daemon, form, name, more):
     daemon.says(results(item(name)))
