@@ -40,7 +40,7 @@ def _report(options: Options, answer: Message) -> list[str]:
         "error": show.harmless(answer["error"] or ""),
         "contract": answer["contract"],
         "language": answer["language"],
-        "trigger": repr(answer["trigger"]) if answer["trigger"] is not None else None,
+        "trigger": f"'{show.harmless(answer['trigger'])}'" if answer["trigger"] is not None else None,
         "imports": ", ".join(map(show.harmless, answer["imports"])),
         "compiled in": show.milliseconds(answer["times"]["compile_ms"]),
         "loaded in": show.milliseconds(answer["times"]["load_ms"]),

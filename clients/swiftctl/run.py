@@ -51,4 +51,4 @@ def start(item: Message) -> bool:
 
 def nothing_to_run(item: Message) -> str:
     """What to say of an item without a command."""
-    return f"there is nothing to run for {show.harmless(item['name'])!r}: it only informs"
+    return f"there is nothing to run for '{show.harmless(item['name'])}': it only informs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -226,3 +227,36 @@ def test_compiling_is_shown_on_a_terminal_and_taken_away(daemon):
     finally:
         os.close(leader)
         os.close(terminal)
+
+
+# ---- at a terminal ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "said"),
+    [
+        (["query", "x"], results(), True),
+        (["query", "x"], results(item("a")), False),
+        (["query", "--json", "x"], results(), False),
+        (["query", "--tsv", "x"], results(), False),
+        (["query", "x"], results(errors=[{"plugin": "p", "code": "trap", "message": "m"}]), False),
+    ],
+)
+def test_a_person_is_told_what_to_do_about_an_empty_answer(daemon, words, answer, said):
+    daemon.says(answer)
+    master, terminal = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "swiftctl", *words]
+        done = subprocess.run(command, check=False, stdout=terminal, stderr=subprocess.PIPE, timeout=30)
+    finally:
+        os.close(terminal)
+        os.close(master)
+    assert (b"`swiftctl plugins` lists them" in done.stderr) is said
+
+
+def test_a_script_is_not(daemon):
+    daemon.says(results())
+    done = subprocess.run(
+        [sys.executable, "-m", "swiftctl", "query", "x"], check=False, capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -123,6 +124,27 @@ def test_over_answers_of_every_kind(both, daemon, pieces):
 def test_without_a_daemon(both, session):
     ours, shells = both(">a", env=dict(os.environ))
     assert shells == ours == (3, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["socat", "-", "UNIX-CONNECT:{}"], marks=needs("socat")),
+        pytest.param(["nc", "-N", "-U", "{}"], marks=needs("nc")),
+    ],
+)
+def test_a_line_of_json_through_a_tool_that_everybody_has_is_answered_and_ends(served, words):
+    """The commands that README shows."""
+    if (
+        words[0] == "nc"
+        and "-N" not in subprocess.run(["nc", "-h"], check=False, capture_output=True, text=True).stderr
+    ):
+        pytest.skip("this nc is not OpenBSD's")
+    subprocess.run([SCRIPT, ">compiled"], check=True, capture_output=True, env=served, timeout=60)
+    line = b'{"id":1,"op":"query","input":">hi"}\n'
+    words = [word.format(served["SWIFT_SOCKET"]) for word in words]
+    done = subprocess.run(words, check=True, input=line, capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["items"][0]["name"] == "You typed: hi"
 
 
 @pytest.mark.parametrize("variable", ["XDG_RUNTIME_DIR", "TMPDIR"])
