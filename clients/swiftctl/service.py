@@ -75,7 +75,7 @@ def systemctl(*words: str, patience: float = PATIENCE) -> None:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, check=False, errors="replace"
         )
     except subprocess.TimeoutExpired:
-        raise SwiftctlError(f"`{' '.join(command)}` takes longer than {patience:.3g} s") from None
+        raise SwiftctlError(f"`{' '.join(command)}` takes longer than {round(patience, 1):g} s") from None
     except OSError as error:
         raise SwiftctlError(f"`{' '.join(command)}` failed: {error.strerror}") from None
     if done.returncode:

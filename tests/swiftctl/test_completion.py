@@ -60,7 +60,11 @@ def place(tmp_path, daemon, monkeypatch):
         (folder / name).touch()
     plugins = [PLUGIN | {"name": name} for name in ("calc", "echo")]
     daemon.replies(lambda request: line(type="plugins", id=request["id"], done=True, plugins=plugins, problem=None))
-    monkeypatch.setenv("PATH", os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
+    program = tmp_path / "bin" / "swiftctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m swiftctl "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
     monkeypatch.chdir(folder)
     return folder
 
