@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgpack
@@ -165,6 +166,18 @@ class Daemon:
         """The process numbers of the workers and compile children."""
         zygotes = children(self.process.pid)
         return [child for zygote in zygotes for child in children(zygote)]
+
+    def idle_workers(self):
+        """The process numbers of the workers, all of them, once every plugin is compiled and nothing else is left."""
+        with closing(WireClient(self.socket)) as client:
+            for plugin in client.ask("plugins")["plugins"]:
+                client.settled(plugin["name"])
+
+            def alone():
+                pids = [pid for pid in self.workers() if is_alive(pid)]
+                return pids if len(pids) == client.ask("stats")["workers"] else None
+
+            return eventually(alone)
 
     def stop(self, number=signal.SIGTERM):
         """End it and return its exit status. What it leaves behind is ended too, and complained about."""

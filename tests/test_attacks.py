@@ -19,6 +19,7 @@ from wasmtime import wat2wasm
 SLOW_TO_COMPILE = {"instances-20m"}
 """Left to the test of the compiler's limits."""
 RUN = [case for case in CASES if case.name not in SLOW_TO_COMPILE]
+AMPLE = 'deadline = "20s"'
 
 
 def folder_to_grant(home):
@@ -39,9 +40,17 @@ def installed(case):
 
 
 def section(case, box):
-    """The part of config.toml that one case needs."""
-    grants = {"read": f'read = ["{box}"]', "write": f'write = ["{box}"]', "clock": "clock = true"}
-    return f"[plugins.{installed(case)}]\ngrants = {{ {grants[case.grant]} }}\n" if case.grant else ""
+    """The part of config.toml that one case needs.
+
+    What another limit than the deadline is to end has time enough to get there on a busy machine too.
+    """
+    lines = [f"[plugins.{installed(case)}]"]
+    if "timeout" not in (case.outcome, case.also):
+        lines.append(AMPLE)
+    if case.grant:
+        grants = {"read": f'read = ["{box}"]', "write": f'write = ["{box}"]', "clock": "clock = true"}
+        lines.append(f"grants = {{ {grants[case.grant]} }}")
+    return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def battlefield(tmp_path_factory, cache):
     """A daemon with all the guests."""
     daemon = Daemon(tmp_path_factory.mktemp("battlefield"), cache)
     box = folder_to_grant(daemon.home)
-    daemon.config.write_text("".join(section(case, box) for case in RUN))
+    daemon.config.write_text(f"[plugins.echo]\n{AMPLE}\n" + "".join(section(case, box) for case in RUN))
     for case in RUN:
         daemon.install(case.path, installed(case))
     # What a guest sees of the environment is part of a case.
@@ -115,11 +124,13 @@ def test_an_attack_is_still_running_when_another_plugin_answers(battlefield):
 
 
 def test_only_what_took_its_time_cost_a_worker(idle_daemon):
-    for name in ("unreachable", "recursion", "exit-1", "memory-bomb", "items-million", "name-utf8", "tcp", "spin"):
+    quick = ("unreachable", "recursion", "exit-1", "memory-bomb", "items-million", "name-utf8", "tcp")
+    for name in (*quick, "spin"):
         idle_daemon.install(GUESTS / f"{name}.wat")
+    idle_daemon.config.write_text("".join(f"[plugins.{name}]\n{AMPLE}\n" for name in quick))
     idle_daemon.start()
     client = idle_daemon.client()
-    for name in ("unreachable", "recursion", "exit-1", "memory-bomb", "items-million", "name-utf8", "tcp"):
+    for name in quick:
         client.settled(name)
         client.query(f"{name}:")
     assert client.ask("stats")["workers_killed"] == 0
@@ -139,12 +150,10 @@ def test_the_daemon_is_afterwards_what_it_was(idle_daemon):
     idle_daemon.config.write_text('[plugins.spin]\ndeadline = "30ms"\n')
     idle_daemon.start()
     client = idle_daemon.client()
-    for name in ("spin", "x", "echo", "calc"):
-        client.settled(name)
+    workers = len(idle_daemon.idle_workers())
     client.query(">warm")
     pid = idle_daemon.process.pid
-    workers = client.ask("stats")["workers"]
-    before = descriptors(pid), len(eventually(idle_daemon.workers))
+    before = descriptors(pid), workers
     for _ in range(20):
         client.ask("reload", plugin="spin")  # a plugin that keeps failing is put off; this one is not
         client.query("spin:")
@@ -241,9 +250,10 @@ def test_the_compiler_that_takes_for_ever_is_ended(idle_daemon, tmp_path):
     idle_daemon.cache = tmp_path / "cache"
     make, _ = BOMBS["nested-loops"]
     idle_daemon.install(with_module(bytes(wat2wasm((GUESTS / "ok.wat").read_text())), make()), "bomb")
-    idle_daemon.start(env={"SWIFTD_COMPILE_SECONDS": None})
+    idle_daemon.start()
     client = idle_daemon.client()
     eventually(lambda: client.plugin("bomb")["state"] == "compiling")
     assert client.names(">hi") == ["You typed: hi"]
-    plugin = eventually(lambda: p if (p := client.plugin("bomb"))["state"] == "refused" else None, patience=120)
-    assert "a minute or 4 GiB" in plugin["error"]
+    plugin = eventually(lambda: p if (p := client.plugin("bomb"))["state"] == "refused" else None, patience=150)
+    # Its minute is one of processor time. Where others take more than a third of that, its 90 s are over first.
+    assert re.search("a minute or 4 GiB|longer than 90 s", plugin["error"])

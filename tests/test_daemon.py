@@ -345,7 +345,7 @@ def test_the_daemon_itself_never_has_wasmtime(idle_daemon):
     client = daemon.client()
     assert client.names("=2+2") == ["2+2 = 4"]
     assert "wasmtime" not in Path(f"/proc/{daemon.process.pid}/maps").read_text()
-    for pid in [*children(daemon.process.pid), *daemon.workers()]:
+    for pid in [*children(daemon.process.pid), *daemon.idle_workers()]:
         assert "libwasmtime" in Path(f"/proc/{pid}/maps").read_text()
 
 
@@ -358,7 +358,7 @@ def test_its_processes_hold_no_descriptors_of_the_daemon_s(idle_daemon):
     daemon = idle_daemon.start(under=in_view())
     clients = [daemon.client() for _ in range(5)]
     assert clients[0].names(">x") == ["You typed: x"]
-    for pid in daemon.workers():
+    for pid in daemon.idle_workers():
         held = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
         assert len([target for target in held if target.startswith("socket:")]) == 1, held
         assert not [t for t in held if t.endswith((".lock", ".sock", ".wasm", ".toml"))], held

@@ -152,7 +152,7 @@ def test_a_worker_has_nothing_that_was_inherited(idle_daemon):
     client = daemon.client()
     assert client.names(">hi") == ["You typed: hi"]
     assert "seccomp" in client.ask("stats")["hardening"]
-    for worker in daemon.workers():
+    for worker in daemon.idle_workers():
         links = {os.readlink(f"/proc/{worker}/fd/{number}") for number in os.listdir(f"/proc/{worker}/fd")}
         own = ("/dev/null", f"/proc/{worker}/statm")
         inherited = {link for link in links if link.startswith("/") and link not in own and ".cwasm" not in link}
