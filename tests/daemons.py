@@ -239,7 +239,7 @@ def is_alive(pid):
         return False
 
 
-def wait_for_end(pids, patience=5.0):
+def wait_for_end(pids, patience=PATIENCE):
     """Wait until the processes have ended; those that have not by then."""
     until = time.monotonic() + patience
     while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < until:

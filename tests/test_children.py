@@ -85,7 +85,7 @@ async def test_one_that_sends_what_is_no_message_is_lost(child, body):
 
 async def test_one_that_announces_more_than_any_answer_is_lost(child):
     child.theirs.send(HEADER.pack(2**32 - 1) + b"x")
-    with pytest.raises(LostError), trio.fail_after(0.3):
+    with pytest.raises(LostError), trio.fail_after(PATIENCE):
         await child.answer(decode_reply)
 
 

@@ -325,7 +325,7 @@ def test_when_it_is_killed_its_processes_end_by_themselves(idle_daemon):
     assert len(everyone) >= 4
     idle_daemon.process.kill()
     idle_daemon.process.wait(PATIENCE)
-    assert wait_for_end(everyone, STOP_LIMIT) == []
+    assert wait_for_end(everyone) == []
     idle_daemon.process = None
 
 

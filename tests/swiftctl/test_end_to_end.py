@@ -48,7 +48,7 @@ class Session:
     def stop(self, how=signal.SIGTERM):
         if pid := self.pid():
             os.kill(pid, how)
-            give_up = time.monotonic() + 5
+            give_up = time.monotonic() + 30
             while self.listens() or is_alive(pid):
                 assert time.monotonic() < give_up, self.log.read_text()
                 time.sleep(0.01)

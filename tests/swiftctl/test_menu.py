@@ -79,7 +79,7 @@ def serving(daemon):
 
 
 def ran(session):
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 30
     while not (session / "ran").exists() or not (session / "ran").read_text():
         assert time.monotonic() < give_up
         time.sleep(0.01)

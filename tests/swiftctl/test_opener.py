@@ -29,7 +29,7 @@ def opened(session, monkeypatch):
             script.chmod(0o755)
 
     def said():
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 30
         while not (session / "said").exists():
             assert time.monotonic() < give_up
             time.sleep(0.01)

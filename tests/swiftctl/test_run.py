@@ -27,7 +27,7 @@ def eventually(session):
     """Waits for what a command writes into a file of the session's."""
 
     def wait(name, until="\n"):
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 30
         while not (session / name).exists() or until not in (session / name).read_text():
             assert time.monotonic() < give_up
             time.sleep(0.01)
@@ -57,7 +57,7 @@ def test_nobody_waits_for_the_command(daemon, eventually):
     took = time.monotonic() - start
     os.kill(int(eventually("pid")), signal.SIGKILL)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert took < 5
+    assert took < 20
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_one_that_was_started_by_hand_gives_way(home, manager, told, daemon, cap
     child = _sleeper()
     try:
         assert main(["service", "install"]) == 0
-        assert child.wait(10) == -15
+        assert child.wait(30) == -15
     finally:
         child.kill()
     assert told() == BEGUN

@@ -27,7 +27,7 @@ class Client:
 
     def end(self):
         """Close the input; the status, and the rest of the answers."""
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=30)
         return self.process.returncode, [json.loads(each) for each in out.splitlines()], err.decode()
 
 
@@ -157,7 +157,7 @@ def test_a_reader_that_went_away_ends_it(daemon, client):
     asked = client()
     asked.process.stdout.close()
     asked.write(b"a\n" * 10)
-    assert asked.process.wait(10) == 0
+    assert asked.process.wait(30) == 0
 
 
 def test_without_a_daemon_it_ends_at_once(session):
