@@ -4,15 +4,19 @@ r"""Bytes to frames and back, without any I/O.
 the map's own encoding says where it ends. (0x0A is itself msgpack for the integer 10, so a client with a streaming
 unpacker reads map, 10, map, 10 ... and drops the tens.)
 
-A connection whose first byte is `{` speaks JSON lines instead, with the same messages. JSON text never holds a raw
-newline inside a string, so there the newline is the end.
+A connection whose first byte is text speaks JSON lines instead, with the same messages. JSON text never holds a raw
+newline inside a string, so there the newline is the end, every line is a frame, whatever it holds, and an empty one is
+none. The last may lack its newline.
 
-A request is at most `MAX_REQUEST` bytes; answers have no limit of their own. Finding a frame's end is linear in its
-size, however it is cut up: every byte is looked at once, and a string's bytes not at all.
+A request is at most `MAX_REQUEST` bytes; answers have no limit of their own. A longer one is lost, and skipped as it
+comes: it costs no memory, and the next frame is read again. Only bytes of which nobody can say where they end are the
+end of the connection. Finding a frame's end is linear in its size, however it is cut up: every byte is looked at once,
+and a string's bytes not at all.
 """
 
 from __future__ import annotations
 
+import codecs
 import enum
 from typing import Any
 
@@ -26,11 +30,16 @@ MAX_REQUEST = 64 * 1024
 END = b"\n"
 
 _MAP_KINDS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
-_JSON_FIRST = 0x7B  # {
+_JSON_FIRST = frozenset({*b"\t\n\r", *range(0x20, 0x7F), codecs.BOM_UTF8[0]})
+"""None of them begins a map."""
 
 
 class BadFrameError(Exception):
     """The client sent bytes that are no frame. The connection can't be read any further."""
+
+
+class LostFrameError(Exception):
+    """A frame can't be had. The next one can."""
 
 
 class Encoding(enum.Enum):
@@ -47,8 +56,10 @@ class Encoding(enum.Enum):
         """The request in a frame's map.
 
         Raises:
-            msgspec.DecodeError: it is no map at all.
+            msgspec.DecodeError: it can't be decoded at all.
             msgspec.ValidationError: it is not of a request's shape.
+            RecursionError: it is nested too deeply.
+            UnicodeError: it holds text that is no UTF-8.
 
         """
         request: AnyRequest = (_msgpack_request if self is Encoding.MSGPACK else _json_request)(frame)
@@ -117,48 +128,78 @@ class FrameReader:
         self._buffer = bytearray()
         self._seen = 0  # how far the buffer was looked at; may lie beyond its end, inside a string still to come
         self._missing = 1  # how many msgpack objects are still needed to complete the frame
+        self._lost = False  # whether the frame that comes is too long, and only its end is looked for
 
     def feed(self, data: bytes | bytearray) -> None:
         """Take what arrived."""
         self._buffer += data
         if self.encoding is None and self._buffer:
-            self.encoding = Encoding.JSON if self._buffer[0] == _JSON_FIRST else Encoding.MSGPACK
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the connection could end here without cutting a frame."""
-        return not self._buffer
+            self.encoding = Encoding.JSON if self._buffer[0] in _JSON_FIRST else Encoding.MSGPACK
 
     def next_frame(self) -> bytes | None:
         """The next frame, without its final newline; None if more bytes are needed.
 
         Raises:
-            BadFrameError: what came is no frame, or too long a one.
+            LostFrameError: it is too long. The one after it can be asked for.
+            BadFrameError: what came is no frame.
 
         """
-        if not self._buffer:
-            return None
-        end = self._json_end() if self.encoding is Encoding.JSON else self._msgpack_end()
-        if end is None or end > self._limit:
-            if max(len(self._buffer) if end is None else end, self._seen) > self._limit:
-                raise BadFrameError(f"a request is at most {self._limit} bytes long")
-            return None
-        frame = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        self._seen = 0
-        self._missing = 1
-        return frame
+        read = self._line if self.encoding is Encoding.JSON else self._map
+        while self._buffer:
+            was_lost = self._lost
+            frame = read()
+            if frame is None:
+                return None
+            if frame and not was_lost:
+                return frame
+        return None
 
-    def _json_end(self) -> int | None:
-        found = self._buffer.find(END, self._seen)
-        self._seen = len(self._buffer)
-        return None if found < 0 else found
+    def last_frame(self) -> bytes | None:
+        """What is left when nothing more will come.
 
-    def _msgpack_end(self) -> int | None:
+        Raises:
+            BadFrameError: that is a part of a frame.
+
+        """
+        if not self._buffer or self._lost:
+            return None
+        if self.encoding is Encoding.MSGPACK:
+            raise BadFrameError("the connection ended in the middle of a request")
+        return _stripped(self._buffer) or None
+
+    def _line(self) -> bytes | None:
+        """The next line; empty if nothing is in it."""
+        end = self._buffer.find(END, self._seen)
+        self._seen = len(self._buffer) if end < 0 else end
+        if not self._lost and self._seen > self._limit:
+            self._lose()
+        if self._lost:
+            self._drop()
+        if end < 0:
+            return None
+        return _stripped(self._taken())
+
+    def _map(self) -> bytes | None:
+        """The next map; None if it is not whole."""
+        self._walk()
+        if not self._lost and self._seen + self._missing > self._limit:  # every object to come is at least a byte
+            self._lose()
+        if self._lost:
+            self._drop()
+        if self._missing or self._seen >= len(self._buffer):
+            return None
+        if self._buffer[self._seen] != END[0]:
+            raise BadFrameError(
+                f"a frame ends with the byte 0x0A, but 0x{self._buffer[self._seen]:02X} follows the map"
+            )
+        return self._taken()
+
+    def _walk(self) -> None:
+        """Go over the msgpack objects that are there, up to the end of the map or to where it is too long."""
         buffer, at, missing, have = self._buffer, self._seen, self._missing, len(self._buffer)
-        if at == 0 and buffer[0] not in _MAP_KINDS:
+        if not at and missing == 1 and not self._lost and buffer[0] not in _MAP_KINDS:
             raise BadFrameError(f"a frame is a msgpack map, but this one starts with the byte 0x{buffer[0]:02X}")
-        while missing and at < have:
+        while missing and at < have and (self._lost or at + missing <= self._limit):
             first = buffer[at]
             size = _SIZE[first]
             children = _CHILDREN[first]
@@ -174,11 +215,29 @@ class FrameReader:
                 raise BadFrameError("the byte 0xC1 is not msgpack")
             at += size
             missing += children - 1
-            if at + missing > self._limit:  # every object still to come is at least a byte
-                raise BadFrameError(f"a request is at most {self._limit} bytes long")
         self._seen, self._missing = at, missing
-        if missing or at >= have:
-            return None
-        if buffer[at] != END[0]:
-            raise BadFrameError(f"a frame ends with the byte 0x0A, but 0x{buffer[at]:02X} follows the map")
-        return at
+
+    def _lose(self) -> None:
+        self._lost = True
+        self._drop()
+        raise LostFrameError(f"a request is at most {self._limit} bytes long")
+
+    def _drop(self) -> None:
+        """Forget what was looked at of a frame that is lost."""
+        size = min(self._seen, len(self._buffer))
+        del self._buffer[:size]
+        self._seen -= size
+
+    def _taken(self) -> bytes:
+        """Take the frame that ends where was looked, and its newline, from the buffer."""
+        frame = bytes(self._buffer[: self._seen])
+        del self._buffer[: self._seen + 1]
+        self._seen = 0
+        self._missing = 1
+        self._lost = False
+        return frame
+
+
+def _stripped(line: bytes | bytearray) -> bytes:
+    """A line without blanks around it, nor the byte order mark that some editors put before the first."""
+    return bytes(line).removeprefix(codecs.BOM_UTF8).strip()

@@ -10,6 +10,7 @@ does not read its answers is cut off after `WRITE_LIMIT`.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -22,7 +23,7 @@ import msgspec
 import trio
 
 from swiftd.errors import RequestError
-from swiftd.framing import BadFrameError, Encoding, FrameReader
+from swiftd.framing import BadFrameError, Encoding, FrameReader, LostFrameError
 from swiftd.protocol import (
     Answer,
     AnyRequest,
@@ -130,20 +131,32 @@ class Session:
         try:
             while data := await self._stream.receive_some(65536):
                 self._reader.feed(data)
-                while (frame := self._reader.next_frame()) is not None:
-                    await self._accept(frame, nursery)
+                await self._accept_all(nursery)
             if _has_hung_up(self._stream.socket):
                 self._end.cancel()
                 return
             # It will not say when it has enough of what never ends by itself.
             self._end_running(Watch, Logs)
-            if not self._reader.is_empty:
-                raise BadFrameError("the connection ended in the middle of a request")
+            if (frame := self._reader.last_frame()) is not None:
+                await self._accept(frame, nursery)
+                self._end_running(Watch, Logs)
         except BadFrameError as error:  # what was accepted before is still answered
-            await self._refuse(None, "bad-frame", str(error))
+            await self._refuse(None, "bad-frame", f"{error}; the connection can't be read any further")
             self._end_running(Watch, Logs)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._end.cancel()
+
+    async def _accept_all(self, nursery: trio.Nursery) -> None:
+        """Start what the frames that are whole ask for."""
+        while True:
+            try:
+                frame = self._reader.next_frame()
+            except LostFrameError as error:
+                await self._refuse(None, "bad-frame", str(error))
+                continue
+            if frame is None:
+                return
+            await self._accept(frame, nursery)
 
     def _end_running(self, *kinds: type[AnyRequest]) -> None:
         for request, scope in self._running.values():
@@ -155,13 +168,13 @@ class Session:
         encoding = self._reader.encoding or Encoding.MSGPACK
         try:
             request: AnyRequest = encoding.decode_request(frame)
-        except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
-            await self._refuse(*_blame(encoding, frame, error))
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            blamed, code, message = _blame(encoding, frame, error)
+            # A second final frame of an id is one too many, so what has the id of another request is blamed without.
+            await self._refuse(None if blamed in self._running else blamed, code, message)
             return
-        except msgspec.DecodeError as error:
-            raise BadFrameError(f"a frame that is no {encoding.value}: {error}") from error
         if request.id in self._running:
-            await self._refuse(request.id, "duplicate-id", "a request with this id is not finished yet")
+            await self._refuse(None, "duplicate-id", f"the request with the id {request.id!r} is not finished yet")
             return
         if isinstance(request, Query) and request.supersede:
             self._end_running(Query)
@@ -254,12 +267,31 @@ class Session:
 
 def _blame(encoding: Encoding, frame: bytes, error: Exception) -> tuple[Id | None, ErrorCode, str]:
     """For a request that was not understood: its id where that can be read, and what is wrong."""
+    if isinstance(error, msgspec.ValidationError | RecursionError):
+        code: ErrorCode = "bad-request"
+        message = str(error)
+    else:
+        what = "it holds text that is no UTF-8" if isinstance(error, UnicodeError) else error
+        code, message = "bad-frame", f"a {'line' if encoding is Encoding.JSON else 'map'} that can't be read: {what}"
     try:
         envelope = encoding.decode_envelope(frame)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return None, "bad-request", str(error)
-    if envelope.op is None:
-        return envelope.id, "bad-request", "the request has no `op`"
-    if "op" in str(error) and "Invalid value" in str(error):
+        return _id_at_least(encoding, frame), code, message
+    if code == "bad-request" and envelope.op is None:
+        return envelope.id, code, "the request has no `op`"
+    if "op" in message and "Invalid value" in message:
         return envelope.id, "unknown-op", f"there is no op {envelope.op!r}"
-    return envelope.id, "bad-request", str(error)
+    return envelope.id, code, message
+
+
+def _id_at_least(encoding: Encoding, frame: bytes) -> Id | None:
+    """The id of a line of JSON that holds half a surrogate pair or a value that is none elsewhere."""
+    if encoding is not Encoding.JSON:
+        return None
+    try:
+        found = json.loads(frame).get("id")
+        if isinstance(found, str):
+            found.encode()
+        return found if type(found) in (int, str) else None
+    except (ValueError, AttributeError, RecursionError):
+        return None

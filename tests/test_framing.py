@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swiftd.framing import MAX_REQUEST, BadFrameError, Encoding, FrameReader
+from swiftd.framing import MAX_REQUEST, BadFrameError, Encoding, FrameReader, LostFrameError
 from swiftd.protocol import Hello, Query, Stats
 
 AWKWARD = [
@@ -55,7 +55,7 @@ def test_a_frame_is_found_wherever_it_is_split(message):
         early = frames_of(reader)
         reader.feed(data[cut:])
         assert early + frames_of(reader) == [data[:-1]]
-        assert reader.is_empty
+        assert reader.last_frame() is None
 
 
 @pytest.mark.parametrize("message", AWKWARD, ids=range(len(AWKWARD)))
@@ -65,7 +65,8 @@ def test_a_frame_may_come_byte_by_byte(message):
     for position in range(len(data) - 1):
         reader.feed(data[position : position + 1])
         assert reader.next_frame() is None
-        assert not reader.is_empty
+        with pytest.raises(BadFrameError, match="in the middle"):
+            reader.last_frame()
     reader.feed(data[-1:])
     assert frames_of(reader) == [data[:-1]]
 
@@ -85,7 +86,7 @@ def test_several_frames_in_one_piece_come_out_one_by_one():
     reader = FrameReader()
     reader.feed(b"".join(map(packed, AWKWARD)) * 3)
     assert [unpacked(frame) for frame in frames_of(reader)] == [unpacked(packed(m)[:-1]) for m in AWKWARD] * 3
-    assert reader.is_empty
+    assert reader.last_frame() is None
 
 
 def test_every_way_to_write_a_map_is_read():
@@ -143,7 +144,7 @@ def test_what_a_msgpack_library_writes_is_cut_where_it_ends(messages, seed, larg
         data = data[size:]
         found += frames_of(reader)
     assert [msgpack.unpackb(frame) for frame in found] == messages
-    assert reader.is_empty
+    assert reader.last_frame() is None
 
 
 @settings(deadline=None, max_examples=40, derandomize=True, database=None)
@@ -161,17 +162,25 @@ def test_any_bytes_give_frames_or_a_bad_frame_the_same_however_they_are_cut(data
 
 
 def outcome(*pieces):
-    """The frames of these pieces, and whether the rest is bad, incomplete or nothing."""
-    reader = FrameReader()
+    """The frames of these pieces, None for those that are lost, and whether the rest is bad, incomplete or nothing."""
+    reader = FrameReader(limit=100)
     found = []
     try:
         for piece in pieces:
             reader.feed(piece)
-            while (frame := reader.next_frame()) is not None:
-                found.append(frame)
+            while True:
+                try:
+                    if (frame := reader.next_frame()) is None:
+                        break
+                    found.append(frame)
+                except LostFrameError:
+                    found.append(None)
     except BadFrameError:
         return found, "bad"
-    return found, "empty" if reader.is_empty else "incomplete"
+    try:
+        return found, reader.last_frame()
+    except BadFrameError:
+        return found, "incomplete"
 
 
 # ---- sizes ------------------------------------------------------------------------------------------------------
@@ -191,18 +200,46 @@ def test_a_frame_of_exactly_the_limit_passes(piece):
     assert reader.next_frame() == data[:-1]
 
 
-@pytest.mark.parametrize("piece", [1000, 1 << 20])
-def test_a_frame_of_one_byte_more_does_not(piece):
+def read_all(data, piece, reader=None):
+    """The frames of what comes in such pieces, None for those that are lost; and the most that was held."""
+    reader = reader or FrameReader()
+    found, held = [], 0
+    for at in range(0, len(data), piece):
+        reader.feed(data[at : at + piece])
+        while True:
+            try:
+                if (frame := reader.next_frame()) is None:
+                    break
+                found.append(frame)
+            except LostFrameError:
+                found.append(None)
+        held = max(held, len(reader._buffer))
+    assert reader.last_frame() is None
+    return found, held
+
+
+@pytest.mark.parametrize("piece", [1000, 1 << 16])
+@pytest.mark.parametrize("size", [MAX_REQUEST + 1, MAX_REQUEST + 1000, 10 * MAX_REQUEST])
+def test_a_longer_frame_is_lost_and_the_next_one_read(piece, size):
+    after = packed({"id": 10})
+    found, held = read_all(frame_of_size(size) + b"\n" + after * 2, piece)
+    assert found == [None, after[:-1], after[:-1]]
+    assert held <= MAX_REQUEST + piece
+
+
+@pytest.mark.parametrize("piece", [1, 1000, 1 << 16])
+def test_a_frame_of_too_many_parts_is_lost_and_the_next_one_read(piece):
+    data = b"\x81\xa1x" + b"\xdc\xff\xff" + b"\x92\x0a\xa2\n\n" * 0xFFFF + b"\n" + packed({"id": 10})
+    assert read_all(data, piece)[0] == [None, packed({"id": 10})[:-1]]
+
+
+def test_what_follows_a_lost_frame_must_be_its_end():
     reader = FrameReader()
-    data = frame_of_size(MAX_REQUEST + 1) + b"\n"
-
-    def feed():
-        for at in range(0, len(data), piece):
-            reader.feed(data[at : at + piece])
-            reader.next_frame()
-
-    with pytest.raises(BadFrameError, match="at most 65536 bytes"):
-        feed()
+    reader.feed(frame_of_size(MAX_REQUEST + 1) + b" ")
+    with pytest.raises(LostFrameError):
+        reader.next_frame()
+    with pytest.raises(BadFrameError, match="0x20"):
+        reader.next_frame()
 
 
 @pytest.mark.parametrize("size", [MAX_REQUEST, MAX_REQUEST + 1])
@@ -213,10 +250,19 @@ def test_the_limit_is_the_same_for_a_line_of_json(size):
         reader = FrameReader()
         reader.feed(line + b"\n" * whole)
         if size > MAX_REQUEST:
-            with pytest.raises(BadFrameError, match="at most 65536 bytes"):
+            with pytest.raises(LostFrameError, match="at most 65536 bytes"):
                 reader.next_frame()
+            assert reader.next_frame() is reader.last_frame() is None
         else:
             assert reader.next_frame() == (line if whole else None)
+
+
+@pytest.mark.parametrize("piece", [1000, 1 << 16])
+@pytest.mark.parametrize("size", [MAX_REQUEST + 1, MAX_REQUEST + 1000, 10 * MAX_REQUEST])
+def test_a_line_that_is_too_long_is_lost_and_the_next_one_read(piece, size):
+    found, held = read_all(b'{"id":1}\n' + b"x" * size + b'\n{"id":2}\n' + b"y" * size + b'\n\n{"id":3}\n', piece)
+    assert found == [b'{"id":1}', None, b'{"id":2}', None, b'{"id":3}']
+    assert held <= MAX_REQUEST + piece
 
 
 def test_frames_that_wait_in_a_large_piece_do_not_count_together():
@@ -243,15 +289,16 @@ def test_frames_that_wait_in_a_large_piece_do_not_count_together():
 def test_what_claims_to_be_larger_fails_at_once(claim):
     reader = FrameReader()
     reader.feed(claim)
-    with pytest.raises(BadFrameError, match="at most 65536 bytes"):
+    with pytest.raises(LostFrameError, match="at most 65536 bytes"):
         reader.next_frame()
+    assert reader.next_frame() is None
 
 
 # ---- what is no frame -------------------------------------------------------------------------------------------
 
 
 def test_a_frame_starts_with_a_map():
-    for first in set(range(256)) - {*range(0x80, 0x90), 0xDE, 0xDF, ord("{")}:
+    for first in set(range(256)) - {*range(0x80, 0x90), 0xDE, 0xDF, *b"\t\n\r", *range(0x20, 0x7F), 0xEF}:
         reader = FrameReader()
         reader.feed(bytes([first]))
         with pytest.raises(BadFrameError, match=f"map.*0x{first:02X}"):
@@ -296,7 +343,29 @@ def test_json_lines_are_cut_at_newlines():
         found += frames_of(reader)
         assert [json.loads(line) for line in found] == messages
         assert reader.encoding is Encoding.JSON
-        assert reader.is_empty
+        assert reader.last_frame() is None
+
+
+def test_every_line_is_a_frame_but_an_empty_one_and_the_last_may_lack_its_end():
+    reader = FrameReader()
+    reader.feed(b'\n\r\n \t\n{"id":1}\r\n\n  {"id":2} \nnonsense\n[1]\n\x80\xff\n\n\n{"id":3}')
+    assert frames_of(reader) == [b'{"id":1}', b'{"id":2}', b"nonsense", b"[1]", b"\x80\xff"]
+    assert reader.last_frame() == b'{"id":3}'
+
+
+@pytest.mark.parametrize("first", [b"", b"\xef\xbb\xbf", b"\n", b"\r\n", b"  ", b"\t"])
+def test_json_may_begin_with_what_editors_put_there(first):
+    reader = FrameReader()
+    reader.feed(first + b'{"id":1}\n')
+    assert reader.encoding is Encoding.JSON
+    assert frames_of(reader) == [b'{"id":1}']
+
+
+def test_what_begins_as_text_is_read_as_lines():
+    for first in b"GET", b"hello", b'"id"', b"1", b"[", b"'":
+        reader = FrameReader()
+        reader.feed(first + b"\n")
+        assert (reader.encoding, reader.next_frame()) == (Encoding.JSON, first)
 
 
 @pytest.mark.parametrize("line", [b'{"id":1,"op":"hello"}\r', b'{ "op" : "hello", "id":1 }', b'{"id":1,"op":"hello"}'])

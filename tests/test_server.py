@@ -241,7 +241,8 @@ def test_an_id_can_t_be_used_by_two_unfinished_requests(client):
     client.send(id=7, op="query", input="hang:")
     client.send(id=7, op="stats")
     answer = client.frame()
-    assert (answer["id"], answer["type"], answer["code"]) == (7, "error", "duplicate-id")
+    assert (answer["id"], answer["type"], answer["code"]) == (None, "error", "duplicate-id")
+    assert "the id 7" in answer["message"]
     client.send(id=8, op="cancel", target=7)
     assert {client.frame()["id"], client.frame()["id"]} == {7, 8}
 
@@ -295,48 +296,126 @@ def test_typing_fast_gives_one_complete_answer_at_the_end(client, keys):
 # ---- bytes ------------------------------------------------------------------------------------------------------
 
 BAD_FRAMES = {
-    "a number": b"\x0a",
+    "a number": b"\x00",
     "an array": b"\x91\x01\n",
-    "text": b"hello\n",
-    "a line": b"\n",
-    "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "the unused byte": b"\x81\xc1\n",
     "no newline": b"\x81\xa2id\x01\x81",
     "a frame within": b"\x81\xa2id\x01 \n",
     "a huge map": b"\xdf\xff\xff\xff\xff",
     "a huge string": b"\x81\xa1x\xdb\xff\xff\xff\xff",
     "too long by one": b"\x81\xa1x\xdb" + (65536 - 7).to_bytes(4, "big") + b"x" * (65536 - 7) + b"\n",
-    "much too long": b"\x81\xa1x" + b"\xdc\xff\xff" + b"\x0a" * (1 << 20),
+    "much too long": b"\x81\xa1x" + b"\xdc\xff\xff" + b"\x0a" * (1 << 16),
     "a line too long": b'{"x":"' + b"x" * 65536,
     "half a map": b"\x83\xa2id\x01\xa2op",
     "half a string": b"\x81\xa1x\xda\x10\x00half",
     "half a length": b"\x81\xa1x\xdb\x00\x00",
     "no newline at the end": packed(id=1, op="stats")[:-1],
     "half a line": b'{"id":1,"op":"st',
-    "a line without its end": b'{"id":1,"op":"stats"}',
+    "text": b"hello\n",
     "no JSON": b"{id:1}\n",
     "no JSON after JSON": b'{"id":1,"op":"cancel"}\nnonsense\n',
-    "an empty line": b'{"id":1,"op":"cancel"}\n\n',
 }
 
 
 @pytest.mark.parametrize("data", BAD_FRAMES.values(), ids=BAD_FRAMES)
-def test_after_a_malformed_frame_comes_one_error_and_the_end(client, data):
+def test_after_a_malformed_frame_comes_one_error_and_with_nothing_more_the_end(client, data):
     with suppress(BrokenPipeError, ConnectionResetError):
         client.socket.sendall(data)
         client.socket.shutdown(socket.SHUT_WR)
     answer = everything(client.socket)
-    frames = [json.loads(line) for line in answer.splitlines()] if data[:1] == b"{" else maps(answer)
+    frames = [json.loads(line) for line in answer.splitlines()] if data[:1] in (b"{", b"h") else maps(answer)
     bad = [frame for frame in frames if frame["id"] is None]
     assert [(frame["type"], frame["code"], frame["done"]) for frame in bad] == [("error", "bad-frame", True)]
     assert frames[-1] is bad[-1]
     assert len(bad[0]["message"]) > 10
 
 
-@pytest.mark.parametrize("data", [b"\x81\xc1", b"{x}\n"])
-def test_a_malformed_frame_ends_the_connection_while_the_client_still_sends(client, data):
+@pytest.mark.parametrize("data", [b"\x81\xc1", b"\x91\n", packed(id=1, op="cancel") + b"{}"])
+def test_bytes_that_are_no_frame_end_the_connection_while_the_client_still_sends(client, data):
     client.socket.sendall(data)
-    assert b"bad-frame" in everything(client.socket)
+    answer = everything(client.socket)
+    assert b"bad-frame" in answer
+    assert b"can't be read any further" in answer
+
+
+@pytest.mark.parametrize(
+    ("data", "number", "code"),
+    [
+        (b"\x83\xa2id\x07\xa2op\xa5query\xa5input\xa2\xff\xfe\n", 7, "bad-"),
+        (b"\x82\xa2id\xa1\xff\xa2op\xa5stats\n", None, "bad-"),
+        (b"\x84\xa2id\x07\xa2op\xa5query\xa5input\xa1x\xa1y\xc7\x01\x05\x0a\n", 7, None),
+        (b"\x81\xa1x\xdb" + (1 << 17).to_bytes(4, "big") + b"\x0a" * (1 << 17) + b"\n", None, "bad-frame"),
+        (b"\x81\xa1x" + b"\x91" * 70_000 + b"\x01\n", None, "bad-frame"),
+    ],
+    ids=["input", "id", "an extension", "too long", "too deep and too long"],
+)
+def test_a_map_that_can_not_be_used_costs_one_error_and_the_next_is_read(client, data, number, code):
+    client.socket.sendall(data + packed(id="after", op="hello"))
+    first, second = client.frame(), client.frame()
+    if first["id"] == "after":
+        first, second = second, first
+    assert (first["id"], first["done"]) == (number, True)
+    assert code is None or first["code"].startswith(code)
+    assert (second["id"], second["type"]) == ("after", "hello")
+
+
+LINES = [
+    (rb'{"id":1,"op":"query","input":"\ud83d"}', 1, "bad-frame"),
+    (rb'{"id":"\udc00x","op":"stats"}', None, "bad-frame"),
+    (rb'"\ud83d"', None, "bad-frame"),
+    (b'{"id":1,"op":"query","input":"\xff"}', 1, "bad-"),
+    (b"hello", None, "bad-frame"),
+    (b"[1]", None, "bad-request"),
+    (b"1", None, "bad-request"),
+    (b"null", None, "bad-request"),
+    (b"{}", None, "bad-request"),
+    (b'{"id":1}', 1, "bad-request"),
+    (b'{"id":true,"op":"stats"}', None, "bad-request"),
+    (b'{"id":1,"op":"stats"', None, "bad-frame"),
+    (b'{"id":1,"op":"stats"}{"id":2,"op":"stats"}', None, "bad-frame"),
+    (b'{"id":1,"op":"stats",}', None, "bad-frame"),
+    (b'{"id":1,"op":"query","input":NaN}', 1, "bad-frame"),
+    (b'{"id":1,"op":"query","input":"a\tb"}', None, "bad-frame"),
+    (b'{"id":1,"op":"dance"}', 1, "unknown-op"),
+    (b'{"id":1,"op":"stats","x":' + b"[" * 30_000 + b"]" * 30_000 + b"}", None, "bad-request"),
+    (b'{"id":1,"op":"query","input":"' + b"x" * 70_000 + b'"}', None, "bad-frame"),
+    (b"\x80\x81\xc1\xff", None, "bad-"),
+]
+
+
+@pytest.mark.parametrize(("line", "number", "code"), LINES, ids=range(len(LINES)))
+def test_a_line_that_is_no_request_costs_an_error_for_itself_alone(client, line, number, code):
+    lines = client.socket.makefile("rb")
+    client.socket.sendall(b'{"id":"a","op":"hello"}\n\n \r\n' + line + b'\n\n{"id":"b","op":"hello"}\r\n')
+    frames = [json.loads(lines.readline()) for _ in range(3)]
+    (bad,) = [frame for frame in frames if frame["id"] not in ("a", "b")]
+    assert (bad["id"], bad["type"], bad["done"]) == (number, "error", True)
+    assert bad["code"].startswith(code)
+    assert finals(frames) == {"a": 1, "b": 1, number: 1}
+    client.socket.shutdown(socket.SHUT_WR)
+    assert lines.read() == b""
+
+
+def test_the_last_line_may_lack_its_end(client):
+    client.socket.sendall(b'{"id":1,"op":"hello"}')
+    client.socket.shutdown(socket.SHUT_WR)
+    assert json.loads(everything(client.socket))["id"] == 1
+
+
+def test_http_is_answered_in_lines_and_not_understood(client):
+    client.socket.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert [json.loads(line)["code"] for line in everything(client.socket).splitlines()] == ["bad-frame"] * 2
+
+
+@pytest.mark.parametrize("second", [{"op": "stats"}, {"op": "dance"}, {"op": "query"}, {}])
+def test_no_id_gets_two_final_frames_though_two_unfinished_requests_have_it(client, second):
+    client.send(id=7, op="query", input="hang:")
+    client.send(id=7, **second)
+    answer = client.frame()
+    assert (answer["id"], answer["type"], answer["done"]) == (None, "error", True)
+    client.send(id=8, op="cancel", target=7)
+    assert finals([client.frame(), client.frame()]) == {7: 1, 8: 1}
 
 
 def test_what_came_before_a_malformed_frame_was_a_request(client):
