@@ -72,7 +72,8 @@ class Query(Request, tag="query"):
     supersede: bool = False
     """Ends this connection's earlier unfinished queries."""
     wait_ms: int = 0
-    """How long to wait for plugins that are still compiling, instead of naming them in `errors`."""
+    """How long to wait, instead of naming them in `errors`, for plugins that are still compiling or are put off, and
+    for a file that was put there just now."""
 
 
 class Cancel(Request, tag="cancel"):
@@ -147,7 +148,8 @@ class Envelope(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, tag_field="type", kw_only=True):
-    """What all answers share. `id` is None only where the request's own could not be read."""
+    """What all answers share. `id` is None only in an error, where the request's own could not be read or is that of
+    another one which is not finished: no id gets two final frames."""
 
     id: Id | None
     done: bool = True
@@ -316,7 +318,7 @@ class Event(Answer, tag="event"):
     """Something happened while a request goes on: a plugin's state changed."""
 
     event: str
-    """A plugin's new state, or `gone`."""
+    """A plugin's new state, or `gone`. `failing` comes again with each failure that puts the plugin off for longer."""
     plugin: str | None
     message: str | None = None
 
