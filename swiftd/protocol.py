@@ -148,8 +148,11 @@ class Envelope(msgspec.Struct):
 
 
 class Answer(msgspec.Struct, tag_field="type", kw_only=True):
-    """What all answers share. `id` is None only in an error, where the request's own could not be read or is that of
-    another one which is not finished: no id gets two final frames."""
+    """What all answers share.
+
+    `id` is None only in an error, where the request's own could not be read or is that of another one which is not
+    finished: no id gets two final frames.
+    """
 
     id: Id | None
     done: bool = True

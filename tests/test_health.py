@@ -213,6 +213,20 @@ def client(idle_daemon):
     return client
 
 
+def test_a_plugin_that_takes_its_time_to_trap_is_put_off(idle_daemon):
+    loop = "(loop $again (br_if $again (i32.ne (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 0))))"
+    assert "(loop $again (br $again))" in SPINS
+    late = SPINS.replace("(loop $again (br $again))", loop + "(unreachable)")  # after 2**32 steps
+    idle_daemon.config.write_text('[plugins.late]\ndeadline = "1m"\n')
+    idle_daemon.install(late, "late")
+    client = idle_daemon.start().client()
+    client.settled("late")
+    for _ in range(TOLERATED):
+        assert client.query("nth:100")["errors"][0]["code"] == "trap"
+    assert client.plugin("late")["state"] == "failing"
+    assert client.names("nth:1") == ["fine"]
+
+
 def put_off(client):
     """Have the plugin that spins be put off."""
     for _ in range(TOLERATED):
@@ -322,8 +336,8 @@ def test_a_worker_that_is_lost_counts(idle_daemon, client):
 
 
 def kill_the_busy(daemon):
-    """Kill the workers that run right now, which one does as long as its guest does."""
+    """Kill the workers that have run for a fifth of a second, which here one does whose guest spins."""
     for pid in daemon.workers():
         with suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R":
+            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]) > 20:
                 os.kill(pid, signal.SIGKILL)

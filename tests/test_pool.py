@@ -423,3 +423,42 @@ async def test_two_versions_of_a_plugin_can_be_loaded_at_once(rig):
     await rig.pool.add(old)
     await rig.pool.add(new)
     assert (await rig.call(old), await rig.call(new)) == (["fine"], ["1"])
+
+
+# ---- what a failure cost ----------------------------------------------------------------------------------------
+
+
+async def fault_of(call):
+    with pytest.raises(PluginFault) as caught:
+        await call
+    return caught.value
+
+
+async def test_a_trap_tells_how_long_it_took_and_that_nothing_was_lost(rig):
+    quick = await fault_of(rig.call(await rig.load("unreachable")))
+    assert (quick.code, quick.is_loss) == ("trap", False)
+    assert 0 < quick.seconds < 10
+
+
+async def test_a_worker_that_is_lost_in_a_call_is_told_from_a_trap(rig):
+    load = await rig.load("spin")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kill_the_busy, rig)
+        fault = await fault_of(rig.call(load))
+        nursery.cancel_scope.cancel()
+    assert (fault.code, fault.is_loss) == ("trap", True)
+
+
+async def kill_the_busy(rig):
+    while True:
+        for pid in filter(has_run_for_long, rig.pids()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await trio.sleep(0.02)
+
+
+def has_run_for_long(pid):
+    """Whether a worker has run for a fifth of a second, which here one does whose guest spins."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]) > 20
+    return False
