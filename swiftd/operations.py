@@ -95,7 +95,7 @@ class Operations:
             case Hello():
                 return _hello(request)
             case Plugins():
-                await self._scanned()
+                await self._caught_up()
                 return PluginsAnswer(
                     id=request.id,
                     plugins=self._catalog.listing(),
@@ -118,11 +118,20 @@ class Operations:
                 return self._stats(request.id)
 
     async def _scanned(self) -> None:
+        """Wait until the plugins are known that were there at the start."""
         with trio.move_on_after(FIRST_SCAN_LIMIT):
             await self._catalog.scanned.wait()
 
+    async def _caught_up(self) -> None:
+        """The same, and for what was put into the folders just now."""
+        with trio.move_on_after(FIRST_SCAN_LIMIT):
+            await self._catalog.scanned.wait()
+            await self._reconciler.catch_up()
+
     async def _plugin(self, name: str) -> Plugin:
         await self._scanned()
+        if name not in self._catalog.plugins:
+            await self._caught_up()
         if name not in self._catalog.plugins:
             raise RequestError("unknown-plugin", f"there is no plugin {name!r}: `swiftctl plugins` lists them")
         return self._catalog.plugins[name]

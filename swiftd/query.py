@@ -138,10 +138,13 @@ class Queries:
             RequestError: the request itself is wrong.
 
         """
-        self._check(query)
         if not self._catalog.scanned.is_set():
             with trio.move_on_after(FIRST_SCAN_LIMIT):
                 await self._catalog.scanned.wait()
+        if query.plugins and query.wait_ms > 0 and not self._catalog.plugins.keys() >= set(query.plugins):
+            with trio.move_on_after(min(query.wait_ms, LONGEST_WAIT_MS) / 1000):  # a file that was put there just now
+                await self._reconciler.catch_up()
+        self._check(query)
         gathering = Gathering(query, emit, Results(id=query.id, items=[], errors=[], status="complete"))
         if query.deadline_ms is None:
             await self._gather(gathering)

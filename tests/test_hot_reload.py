@@ -189,6 +189,23 @@ def test_a_query_right_after_a_file_was_put_there_is_answered_by_it(daemon):
         (daemon.plugins / f"new-{number}.wasm").unlink()
 
 
+def test_a_plugin_whose_file_was_put_there_just_now_can_be_named(daemon):
+    client = daemon.client()
+    client.settled("echo")
+    for number, ask in enumerate(
+        (
+            lambda name: client.query(f"{name}:", plugins=[name]),
+            lambda name: client.ask("logs", plugin=name),
+            lambda name: client.ask("disable", plugin=name),
+            lambda name: client.ask("reload", plugin=name),
+        )
+    ):
+        daemon.install(component("new", f"new-{number}:"), f"new-{number}")
+        assert ask(f"new-{number}")["type"] != "error"
+    daemon.install(component("new", "listed:"), "listed")
+    assert client.plugin("listed") is not None
+
+
 def test_a_query_that_does_not_wait_is_answered_at_once(daemon):
     client = daemon.client()
     client.settled("echo")
