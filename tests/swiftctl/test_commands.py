@@ -124,6 +124,14 @@ def test_plugins_are_a_table(daemon, capsys):
     ]
 
 
+def test_what_has_no_effect_in_the_configuration_is_told_below_the_table(daemon, capsys):
+    ready = {"name": "echo", "trigger": ">", "state": "ready", "size": 2500, "times": {"load_ms": 0.31}, "error": None}
+    notice = "line 1: `[plugins.Ecko]`: there is no plugin 'Ecko': did you mean 'echo'?"
+    daemon.says(line(type="plugins", id=1, done=True, plugins=[ready], notices=[notice]))
+    assert main(["plugins"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [f"config.toml, {notice}"]
+
+
 def test_no_plugins_is_an_empty_answer(daemon, capsys):
     daemon.says(line(type="plugins", id=1, done=True, plugins=[]))
     assert main(["plugins"]) == 1
