@@ -18,7 +18,7 @@ import msgspec
 
 from swiftd.errors import SwiftError
 from swiftd.sandbox.messages import Limits
-from swiftd.spelling import nearest, strangers, toml_key
+from swiftd.spelling import composed, nearest, strangers, toml_key
 from swiftd.text import is_harmless
 from swiftd.triggers import problem_of
 
@@ -107,8 +107,14 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     plugins: dict[str, PluginSettings] = msgspec.field(default_factory=dict)
 
     def plugin(self, name: str) -> PluginSettings:
-        """One plugin's settings; all defaults where it has no section."""
-        return self.plugins.get(name) or PluginSettings()
+        """One plugin's settings; all defaults where it has no section.
+
+        A file from elsewhere may have its letters and accents as two characters, which nobody types.
+        """
+        if (found := self.plugins.get(name)) is None and not name.isascii():
+            alike = (section for key, section in self.plugins.items() if composed(key) == composed(name))
+            found = next(alike, None)
+        return found or PluginSettings()
 
 
 class ConfigFile:

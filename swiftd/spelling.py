@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from typing import TYPE_CHECKING
 
 from swiftd.folders import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+
+def composed(name: str) -> str:
+    """A name with each letter and its accents as one character."""
+    return unicodedata.normalize("NFC", name)
 
 
 def nearest(written: str, known: Collection[str]) -> str | None:
@@ -21,10 +27,11 @@ def nearest(written: str, known: Collection[str]) -> str | None:
 
 def strangers(sections: Mapping[str, int], known: Collection[str]) -> list[str]:
     """What is to be said of the sections of config.toml, by name with their lines, that are for no known plugin."""
+    there = set(map(composed, known))
     return [
         f"line {line}: `[plugins.{toml_key(name)}]`: {_meant(name, known)}"
         for name, line in sorted(sections.items(), key=lambda section: section[1])
-        if name not in known
+        if composed(name) not in there
     ]
 
 

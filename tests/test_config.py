@@ -6,6 +6,7 @@ import pytest
 
 from swiftd import config
 from swiftd.config import Config, ConfigError, Duration, PluginSettings, Size
+from swiftd.spelling import strangers
 
 
 def refusal(text):
@@ -252,6 +253,14 @@ def test_the_line_is_that_of_the_section_and_not_of_a_setting_of_its_name():
 
 def test_lines_are_counted_as_editors_do():
     assert refusal("# a\u2028b\x85c\nwokers = 2").startswith("line 2: ")
+
+
+def test_a_section_is_for_the_file_whose_name_looks_the_same():
+    for section, name in (("\u00e9tat", "e\u0301tat"), ("e\u0301tat", "\u00e9tat")):
+        found = config.parse(f"[plugins.'{section}']\nmax_items = 5")
+        assert found.plugin(name).max_items == 5
+        assert strangers({section: 1}, [name]) == []
+        assert found.plugin("etat").max_items != 5
 
 
 # ---- values that would have no effect ---------------------------------------------------------------------------

@@ -79,6 +79,14 @@ def test_a_broken_configuration_is_told(desk, daemon, capsys):
     assert "!!  config.toml: line 3: `workers`" in capsys.readouterr().out
 
 
+def test_a_section_for_no_plugin_is_a_note(desk, daemon, capsys):
+    notice = "line 1: `[plugins.Ecko]`: there is no plugin 'Ecko': did you mean 'echo'?"
+    plugins = {"type": "plugins", "id": 1, "done": True, "plugins": [READY], "problem": None, "notices": [notice]}
+    daemon.replies(lambda request: line(**(HELLO if request["op"] == "hello" else plugins)))
+    assert main(["doctor"]) == 0
+    assert f"--  config.toml, {notice}" in capsys.readouterr().out
+
+
 def test_a_plugin_that_compiles_is_no_trouble(desk, answers, capsys):
     answers(READY, READY | {"name": "x", "state": "compiling"})
     assert main(["doctor"]) == 0
