@@ -16,6 +16,7 @@ from swiftd.errors import AlreadyRunningError, DaemonError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
 EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 3
@@ -76,8 +77,23 @@ class _JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose help may be cut short: nobody need read it to its end."""
+
+    def _print_message(self, message: str, file: TextIO | None = None) -> None:  # type: ignore[override]
+        try:
+            super()._print_message(message, file)
+            if file is not None:
+                file.flush()
+        except OSError:
+            # What is left in the buffer goes nowhere, or the interpreter would try, and fail, once more at its end.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="swiftd",
         description="The back end of an application launcher: keeps sandboxed plugins warm and answers on a socket.",
     )

@@ -364,6 +364,20 @@ def test_its_processes_hold_no_descriptors_of_the_daemon_s(idle_daemon):
         assert not [t for t in held if t.endswith((".lock", ".sock", ".wasm", ".toml"))], held
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_who_asks_for_help_need_not_read_it(option, unbuffered):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "swiftd", option],
+            check=False, timeout=PATIENCE, stdout=nobody, stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 # ---- readiness --------------------------------------------------------------------------------------------------
 
 

@@ -10,13 +10,16 @@ import argparse
 import importlib
 import math
 import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from swiftctl import Options
+from swiftctl import Options, show
 from swiftd import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
 STATUS_HELP = """\
 exit status:
@@ -191,6 +194,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"swiftctl: {message}\nTry `{self.prog} --help`.\n")
+
+    def _print_message(self, message: str, file: TextIO | None = None) -> None:  # type: ignore[override]
+        """Everything argparse says comes here. Some versions of it don't expect that nobody may read it."""
+        if file is None or file is not sys.stderr:
+            show.write(message.encode())
+            return
+        with suppress(OSError):
+            super()._print_message(message, file)
 
 
 def _command(

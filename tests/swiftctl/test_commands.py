@@ -167,8 +167,10 @@ def swiftctl(*arguments, **how):
     return subprocess.run([sys.executable, "-m", "swiftctl", *arguments], check=False, capture_output=True, **how)
 
 
-@pytest.mark.parametrize("arguments", [["query", ">a"], ["query", "--json", ">a"], ["--help"]])
-def test_a_reader_that_went_away_is_no_failure(daemon, arguments):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["query", ">a"], ["query", "--json", ">a"], ["--help"], ["--version"]])
+def test_a_reader_that_went_away_is_no_failure(daemon, monkeypatch, arguments, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     daemon.says(results(*[item("x" * 1000)] * 200))
     reader, writer = os.pipe()
     os.close(reader)
