@@ -167,15 +167,18 @@ class Daemon:
         zygotes = children(self.process.pid)
         return [child for zygote in zygotes for child in children(zygote)]
 
-    def idle_workers(self):
-        """The process numbers of the workers, all of them, once every plugin is compiled and nothing else is left."""
+    def idle_workers(self, count=2):
+        """The process numbers of the workers, once every plugin is compiled and there are as many as are configured.
+
+        While plugins are compiled there are others, too, which are about to end, and workers beyond that number.
+        """
         with closing(WireClient(self.socket)) as client:
             for plugin in client.ask("plugins")["plugins"]:
                 client.settled(plugin["name"])
 
             def alone():
                 pids = [pid for pid in self.workers() if is_alive(pid)]
-                return pids if len(pids) == client.ask("stats")["workers"] else None
+                return pids if len(pids) == client.ask("stats")["workers"] == count else None
 
             return eventually(alone)
 

@@ -31,8 +31,8 @@ from daemons import (
 )
 from guests.cases import huge_function, with_module
 
-STOP_LIMIT = 1.0
-"""Seconds that a stop may take, whatever goes on."""
+STOP_LIMIT = 5.0
+"""Seconds that a stop may take, whatever goes on, and however busy the machine is: it takes a tenth of one."""
 
 
 @pytest.fixture
