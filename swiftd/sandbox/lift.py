@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from wasmtime import WasmtimeError, _ffi
 
+from swiftd.sandbox.shorten import LOOKAHEAD, shortened
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -131,33 +133,52 @@ def _entries(result: Any, limits: Limits) -> Iterator[Any]:
 def _gather(rows: Iterator[list[Any]], size: int, limits: Limits) -> tuple[list[Item], str | None]:
     """Read rows of three strings (None for an absent one) within the limits."""
     items: list[Item] = []
-    notes: list[str] = []
+    notes: dict[str, str] = {}
     room = limits.answer
+    most = (limits.name, limits.exec, limits.name)
     for row in rows:
-        room -= sum(string.size for string in row if string is not None)
+        sizes = [0 if string is None else string.size for string in row]
+        room -= sum(map(min, sizes, most))
         if room < 0:
-            notes.append(f"the answer is longer than {limits.answer} bytes: the first {len(items)} items are shown")
             break
         try:
             name, command, keywords = (
-                "" if string is None else _string(string, limit)
-                for string, limit in zip(row, (limits.name, limits.exec, limits.name), strict=True)
+                "" if s is None else _string(s, limit) for s, limit in zip(row, most, strict=True)
             )
-        except TooLargeError as error:
-            if not notes:
-                notes.append(f"an item was left out: {error}")
-        else:
-            items.append((name, command, keywords))
+        except TooLargeError:
+            if sizes[1] > limits.exec:  # a part of a command is another command
+                notes.setdefault("an item was left out", _too_large(sizes[1], limits.exec))
+                continue
+            what, field = ("a name was cut", 0) if sizes[0] > limits.name else ("keywords were cut", 2)
+            notes.setdefault(what, _too_large(sizes[field], limits.name))
+            name, command, keywords = (_cut(s, limit) for s, limit in zip(row, most, strict=True))
+        items.append((name, command, keywords))
+    said = [f"{what}: {why}" for what, why in notes.items()]
+    if room < 0:
+        said.append(f"the answer is longer than {limits.answer} bytes: the first {len(items)} items are shown")
     if size > limits.max_items:
-        notes.append(f"{size} items came: the first {limits.max_items} are shown")
-    return items, "; ".join(notes) or None
+        said.append(f"{size} items came: the first {limits.max_items} are shown")
+    return items, "; ".join(said) or None
 
 
 def _string(string: Any, limit: int) -> str:
     size = string.size
     if size > limit:
-        raise TooLargeError(f"a string of {size} bytes, where at most {limit} are allowed")
+        raise TooLargeError(_too_large(size, limit))
     return string_at(string.data, size).decode() if size else ""
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"a string of {size} bytes, where at most {limit} are allowed"
+
+
+def _cut(string: Any, limit: int) -> str:
+    """The string, or as much of it as the limit has room for."""
+    if string is None:
+        return ""
+    if string.size <= limit:
+        return _string(string, limit)
+    return shortened(string_at(string.data, min(string.size, limit + LOOKAHEAD)), limit)
 
 
 def add_random_bytes(interface: Any, name: str, most: int, refusal: Callable[[int], str]) -> None:

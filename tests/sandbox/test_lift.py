@@ -95,13 +95,53 @@ def test_exactly_as_many_as_allowed_are_not_cut(guest):
     assert guest(component("n", "x", count=7)).records(max_items=7)[1] is None
 
 
-@pytest.mark.parametrize(("field", "name", "command"), [("name", "n" * 11, ""), ("exec", "", "c" * 11)])
-def test_an_item_with_a_string_too_long_is_left_out_with_a_note(guest, field, name, command):
-    plugin = guest(component(name, "x", command, count=3))
-    items, cut = plugin.records(**{field: 10})
+def test_an_item_with_a_command_too_long_is_left_out_with_a_note(guest):
+    plugin = guest(component("", "x", "c" * 11, count=3))
+    items, cut = plugin.records(exec=10)
     assert items == []
     assert cut == "an item was left out: a string of 11 bytes, where at most 10 are allowed"
-    assert plugin.records(**{field: 11}) == ([(name, command, "")] * 3, None)
+    assert plugin.records(exec=11) == ([("", "c" * 11, "")] * 3, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "shown"),
+    [
+        ("n" * 11, 10, "nnnnnnn…"),
+        ("nnn ü ü ü", 11, "nnn ü…"),
+        ("nnnnnn😀😀", 12, "nnnnnn…"),
+        ("nnnnne\u0301nnn", 10, "nnnnn…"),
+        ("n" * 4097, 4096, "n" * 4093 + "…"),
+        ("n" * 8000, 4096, "n" * 4093 + "…"),
+    ],
+)
+def test_a_name_too_long_is_cut_at_a_character_with_a_note(guest, name, limit, shown):
+    plugin = guest(component(name, "x", "command", count=2))
+    items, cut = plugin.records(name=limit)
+    assert items == [(shown, "command", "")] * 2
+    assert len(shown.encode()) <= limit
+    size = len(name.encode())
+    assert cut == f"a name was cut: a string of {size} bytes, where at most {limit} are allowed"
+    assert plugin.records(name=size) == ([(name, "command", "")] * 2, None)
+
+
+def test_an_item_with_all_too_long_is_left_out_for_its_command(guest):
+    items, cut = guest(component("n" * 20, "x", "c" * 11)).records(name=5, exec=10)
+    assert items == []
+    assert "a string of 11 bytes" in cut
+
+
+def test_names_that_are_cut_count_for_what_is_left_of_them(guest):
+    items, cut = guest(component("n" * 1000, "x", count=50)).records(name=100, answer=5000)
+    assert len(items) == 50
+    assert cut.startswith("a name was cut")
+
+
+def test_names_and_keywords_of_resources_are_cut_too(guest):
+    plugin = guest((GUESTS / "object-keywords.wat").read_text())
+    ((name, command, keywords),), cut = plugin.resources("name", "exec", "keywords", name=3)
+    assert (name, keywords) == ("…", "…")
+    assert command
+    assert "a name was cut" in cut
 
 
 def test_the_sum_of_all_strings_is_limited(guest):
