@@ -17,7 +17,8 @@ import msgspec
 import trio
 
 from swiftd.errors import DaemonError
-from swiftd.sandbox.messages import HEADER, pack
+from swiftd.sandbox.messages import HEADER, Ran, pack
+from swiftd.sandbox.record import read_memory, replayed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,9 +47,11 @@ class Child:
     Whoever has it must `close` it in the end.
     """
 
-    def __init__(self, pid: int, pidfd: int, connection: socket.socket) -> None:
+    def __init__(self, pid: int, pidfd: int, connection: socket.socket, memory: int = -1) -> None:
         self.pid = pid
         self._pidfd = pidfd
+        self._memory = memory
+        self._remains = b""
         connection.setblocking(False)
         # Not a trio stream: that passes through the scheduler at every send and receive, also when the kernel takes
         # or has the bytes at once. Here that is the rule, and each pass costs a tenth of a query.
@@ -120,6 +123,11 @@ class Child:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def left_behind(self, slot: int) -> Ran:
+        """What a worker's last run printed and was denied, if it was one of that slot: for a run that gave no reply."""
+        record = replayed(self._remains or read_memory(self._memory), slot)
+        return Ran(log=record.log, denied=record.denied)
+
     def close(self) -> None:
         """End the process and give back all that is held for it. May be called again."""
         if self._pidfd >= 0:
@@ -129,6 +137,10 @@ class Child:
             os.close(self._pidfd)
             self._pidfd = -1
             self._socket.close()
+        if self._memory >= 0:
+            self._remains = read_memory(self._memory)  # whoever waits for its answer learns of its end after us
+            os.close(self._memory)
+            self._memory = -1
 
 
 class Zygote:
@@ -205,11 +217,11 @@ class Zygote:
         with trio.CancelScope(shield=True), trio.move_on_after(START_LIMIT):
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _packed(descriptors))] if descriptors else []
             await control.sendmsg([kind.encode()], ancillary)
-            data, received, _flags, _address = await control.recvmsg(64, socket.CMSG_SPACE(2 * 4))
+            data, received, _flags, _address = await control.recvmsg(64, socket.CMSG_SPACE(3 * 4))
             if not data or not received:
                 raise OSError("it ended")
-            connection, pidfd = _unpacked(received[0][2])
-            return Child(int(data), pidfd, socket.socket(fileno=connection))
+            connection, pidfd, *memory = _unpacked(received[0][2])
+            return Child(int(data), pidfd, socket.socket(fileno=connection), *memory)
         raise OSError("it does not answer")
 
     def close(self) -> None:

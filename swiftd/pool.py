@@ -52,6 +52,9 @@ BUSY_LIMIT = 0.25
 """Seconds to wait for a worker that runs a call, when something is to be done with each."""
 LOAD_LIMIT = 10.0
 """Seconds for a worker to load one artefact. 40 MB take 0.03."""
+FIRST_CALL = 5.0
+"""Seconds that a plugin has at least to say its trigger, whatever its deadline: it is asked once, maybe while the
+machine starts, and is refused if it does not answer."""
 SHORT_LIFE = 1.0
 """Seconds. A worker that ends by itself sooner than this is not replaced at once."""
 
@@ -195,15 +198,16 @@ class Pool:
         """The reply, and the seconds that the guest took for it."""
         self._open(load)
         worker = await self._take(load.plugin)
+        deadline = max(load.limits.deadline, FIRST_CALL) if isinstance(job, Trigger) else load.limits.deadline
         finished = False
         try:
             await worker.load(load)
             started = trio.current_time()
-            with trio.move_on_after(load.limits.deadline):
+            with trio.move_on_after(deadline):
                 reply: Triggered | Handled | Failed = await worker.child.ask(job, decode_reply)
                 finished = True
                 return reply, trio.current_time() - started
-            raise PluginFault("timeout", f"no answer within its deadline of {load.limits.deadline * 1000:.0f} ms")
+            raise PluginFault("timeout", f"no answer within its deadline of {deadline * 1000:.0f} ms")
         except ArtefactError:
             finished = True
             raise
@@ -213,6 +217,7 @@ class Pool:
             if not finished:
                 worker.kill()
                 self.killed += 1
+                self._journal.ran(load.plugin, worker.child.left_behind(load.slot))
             self._give_back(worker, load)
 
     async def add(self, load: Load) -> None:

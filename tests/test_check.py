@@ -60,9 +60,11 @@ def test_a_trial_query_is_answered_under_keys_that_start_nothing(check, idle_dae
 
 
 def test_what_it_was_denied_and_what_it_printed_is_told_and_then_forgotten(check, idle_daemon):
-    answer = check("clock-monotonic", input="clock-monotonic:")
+    answer = check("clock-block", input="clock-block:")
     assert answer["accepted"]
     assert [denial["capability"] for denial in answer["denied"]] == ["clock"]
+    answer = check("clock-monotonic", input="clock-monotonic:")
+    assert answer["denied"] == []
     answer = check("log", input="log:")
     assert answer["log"] != []
     assert [line for line in idle_daemon.client().ask("logs")["lines"] if "check of" in line["plugin"]] == []
@@ -97,6 +99,15 @@ def test_a_trial_query_that_fails_is_told(check, guest, said):
     assert answer["accepted"]
     assert said in answer["error"]
     assert answer["items"] is None
+
+
+def test_what_a_trial_printed_before_it_was_killed_is_told(check):
+    answer = check("words-spin", input="words-spin:here")
+    assert "no answer within" in answer["error"]
+    assert [(line["level"], line["text"]) for line in answer["log"]][:2] == [
+        ("error", "words-spin:here"),
+        ("warning", "words-spin:here"),
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "rubbish", "(component", "\0asm"])

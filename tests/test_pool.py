@@ -20,8 +20,8 @@ from swiftd.children import Zygote
 from swiftd.compiler import Compiler
 from swiftd.errors import PluginFault
 from swiftd.journal import Journal
-from swiftd.pool import MOST_EXTRA, ArtefactError, Pool
-from swiftd.sandbox.messages import Handle, Limits, Load, Trigger
+from swiftd.pool import FIRST_CALL, MOST_EXTRA, ArtefactError, Pool
+from swiftd.sandbox.messages import Grants, Handle, Limits, Load, Trigger
 
 SIZE = 2
 
@@ -33,7 +33,8 @@ class Rig:
         paths.make_private(cache)
         self.zygote = Zygote()
         self.compiler = Compiler(cache, self.zygote)
-        self.pool = Pool(self.zygote, SIZE, cache, Journal())
+        self.journal = Journal()
+        self.pool = Pool(self.zygote, SIZE, cache, self.journal)
         self._slots = 0
 
     async def load(self, guest, plugin=None, deadline=10.0, **changes):
@@ -172,6 +173,47 @@ async def test_a_call_that_is_cancelled_while_it_waits_costs_nothing(rig):
     await rig.settled()
     assert rig.pool._held == Counter()
     assert rig.pool._waiting == 0
+
+
+def said(rig, plugin):
+    """What is in a plugin's log of its own doing, and what the pool says of it."""
+    lines = [(line.level, line.text) for line in rig.journal.lines(plugin)]
+    return [line for line in lines if line[1] == "x"], [text for _, text in lines if text != "x"]
+
+
+async def test_what_a_call_printed_is_kept_when_it_is_killed_at_its_deadline(rig):
+    load = await rig.load("words-spin", deadline=2.0)
+    assert await rig.fault(load) == "timeout"
+    printed, rest = said(rig, "words-spin")
+    assert printed == [("error", "x"), ("warning", "x")]
+    assert rest == ["timeout: no answer within its deadline of 2000 ms"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+async def test_what_a_call_printed_is_kept_when_its_process_dies(rig, number):
+    load = await rig.load("words-spin")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(faults_as, rig, load, "trap")
+        worker = (await until(lambda: [w for w in rig.pool._workers if w.child.left_behind(load.slot).log[1:]]))[0]
+        await until(lambda: kill(worker.child.pid, number) or not is_alive(worker.child.pid))
+    assert said(rig, "words-spin")[0] == [("error", "x"), ("warning", "x")]
+
+
+async def test_what_another_plugin_printed_before_is_not_taken_for_it(rig):
+    noisy, quiet = await rig.load("log"), await rig.load("spin", deadline=0.2)
+    for _ in range(5):
+        await rig.call(noisy)
+    assert await rig.fault(quiet) == "timeout"
+    assert said(rig, "spin") == ([], ["timeout: no answer within its deadline of 200 ms"])
+
+
+async def test_a_plugin_has_its_time_to_say_its_trigger_whatever_its_deadline(rig):
+    load = await rig.load("trigger-slow", deadline=0.05, grants=Grants(clock=True))
+    reply = await rig.pool.call(load, Trigger(load.slot))
+    assert reply.trigger == "trigger-slow:"
+    load = await rig.load("spin-trigger", deadline=FIRST_CALL + 0.1)
+    with pytest.raises(PluginFault, match="deadline of 5100 ms"):
+        await rig.pool.call(load, Trigger(load.slot))
 
 
 async def test_a_trap_costs_no_worker(rig):

@@ -3,18 +3,17 @@
 wasmtime's WASI gives no files and no sockets by itself, but real clocks, 64 MiB of random bytes at once, and outgoing
 HTTP to whoever imports it. What a plugin lacks is shadowed in the linker by functions of ours, which note the attempt
 and refuse. Shadowing replaces an interface of exactly one version, so each plugin has a linker of its own, made from
-its own imports. Three rules:
+its own imports. Four rules:
 
 - Where WASI has an error to return, a refusal returns it; where it has none, the call traps with the reason.
-- A denied clock stands still instead of failing, because JavaScript's and Python's runtimes read it when they start;
-  only waiting on it traps.
+- A denied clock neither fails nor traps, because every language's runtime reads it: see clock.py.
+- What a runtime asks for while its instance is made is no attempt of the plugin's, and is not noted.
 - Only WasmtimeError may leave a function here: wasmtime-py carries exceptions through one global.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -22,6 +21,8 @@ from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
 from swiftd.sandbox import host, lift
+from swiftd.sandbox.clock import MONOTONIC_CLOCK, WALL_CLOCK, StillClock
+from swiftd.sandbox.record import Record, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,65 +31,19 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-STILL_SECONDS = 1_577_836_800
-"""What a clock that stands still shows: 2020-01-01, late enough for every runtime's sanity checks."""
-
-WALL_CLOCK = "wasi:clocks/wall-clock"
-MONOTONIC_CLOCK = "wasi:clocks/monotonic-clock"
 PREOPENS = "wasi:filesystem/preopens"
 RANDOM = ("wasi:random/random", "wasi:random/insecure")
 SOCKETS = ("wasi:sockets/tcp-create-socket", "wasi:sockets/udp-create-socket", "wasi:sockets/ip-name-lookup")
 HTTP = "wasi:http/outgoing-handler"
 
 
-@dataclass
-class Record:
-    """What one run of a guest printed, and what it tried without having it."""
-
-    room: int
-    """Bytes that may still be kept; what comes after is thrown away."""
-    log: list[tuple[str, str]] = field(default_factory=list)
-    denied: list[str] = field(default_factory=list)
-    _open: dict[str, bytearray] = field(default_factory=dict)
-
-    def say(self, level: str, message: str) -> None:
-        """Keep a message of the guest's."""
-        text = message.encode()[: self.room]
-        self.room -= len(text)
-        if text:
-            self.log.append((level, harmless(text.decode("utf-8", "ignore"))))
-
-    def printed(self, stream: str, data: bytes) -> int:
-        """Keep what the guest printed, a line at a time. Always claims to have taken everything."""
-        kept = data[: self.room]
-        self.room -= len(kept)
-        self._open.setdefault(stream, bytearray()).extend(kept)
-        return len(data)
-
-    def deny(self, capability: str) -> None:
-        """Note that the guest tried something it has no grant for."""
-        if capability not in self.denied:
-            self.denied.append(capability)
-
-    def finish(self) -> list[tuple[str, str]]:
-        """Everything kept, what was printed split into lines."""
-        for stream, data in self._open.items():
-            level = "info" if stream == "stdout" else "warning"
-            self.log += [(level, harmless(line)) for line in data.decode("utf-8", "replace").splitlines() if line]
-        self._open.clear()
-        return self.log
-
-
-def harmless(text: str) -> str:
-    """`text` without control characters, which could drive the terminal it is shown on."""
-    return "".join(c if c.isprintable() else " " if c in "\t\n\r" else "\ufffd" for c in text)
-
-
 class Capabilities:
     """One plugin's linker and what its stores are given, both made from its imports and grants."""
 
-    def __init__(self, engine: Any, component: wc.Component, load: Load) -> None:
+    def __init__(self, engine: Any, component: wc.Component, load: Load, shared: Shared) -> None:
         self._load = load
+        self._shared = shared
+        self._clock: StillClock | None = None
         self.record = Record(load.limits.log)
         """Of the run that is going on; a worker runs one call at a time."""
         self.linker = wc.Linker(engine)
@@ -112,7 +67,10 @@ class Capabilities:
         store = wasmtime.Store(engine)
         limits = self._load.limits
         store.set_limits(limits.memory, limits.table_elements, limits.instances, limits.tables, limits.memories)
-        self.record = record = Record(limits.log)
+        self._shared.begin(self._load.slot)
+        self.record = record = Record(limits.log, self._shared)
+        if self._clock is not None:
+            self._clock.start()
         if self._has_wasi:
             wasi = wasmtime.WasiConfig()
             grants = self._load.grants
@@ -136,15 +94,19 @@ class Capabilities:
     def _say(self, level: str, message: str) -> None:
         self.record.say(level, message)
 
+    def _deny(self, capability: str) -> None:
+        self.record.deny(capability)
+
     def _shadow(self, root: wc.LinkerInstance, name: str, item: Any) -> None:
         """Put functions of ours in the place of an interface that the plugin may not have as it is."""
         interface = name.partition("@")[0]
         if interface in RANDOM:
             self._define(root, name, item, {}, "random")
         elif interface in (WALL_CLOCK, MONOTONIC_CLOCK) and not self._load.grants.clock:
-            self._define(root, name, item, self._still_clock(interface), "clock")
+            self._clock = self._clock or StillClock(self.linker.engine, self._deny)
+            self._define(root, name, item, self._clock.functions(interface), "clock")
         elif interface == PREOPENS and not (self._load.grants.read or self._load.grants.write):
-            self._define(root, name, item, {"get-directories": self._noted("files", [])}, "files")
+            self._define(root, name, item, {"get-directories": self._no_folders}, "files")
         elif interface in SOCKETS:
             refused = self._noted("network", "access-denied")
             functions = ("create-tcp-socket", "create-udp-socket", "resolve-addresses")
@@ -171,10 +133,9 @@ class Capabilities:
                 else:
                     interface.add_func(export, ours.get(export) or self._trap(f"{name} {export}", capability))
 
-    def _still_clock(self, interface: str) -> dict[str, Function]:
-        if interface == MONOTONIC_CLOCK:
-            return {"now": self._noted("clock", 0), "resolution": lambda _store: 1}
-        return {"now": self._noted("clock", _datetime(STILL_SECONDS, 0)), "resolution": lambda _store: _datetime(0, 1)}
+    def _no_folders(self, _store: Any) -> list[Any]:
+        self.record.asked_for_folders()
+        return []
 
     def _noted(self, capability: str, answer: Any) -> Function:
         def refuse(store: Any, *arguments: Any) -> Any:
@@ -197,9 +158,3 @@ class Capabilities:
     def _too_much_random(self, wanted: int) -> str:
         self.record.deny("random")
         return f"denied: {wanted} random bytes at once, where at most {self._load.limits.random // 1024} KiB are given"
-
-
-def _datetime(seconds: int, nanoseconds: int) -> wc.Record:
-    value = wc.Record()
-    vars(value).update(seconds=seconds, nanoseconds=nanoseconds)
-    return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import os
+import re
 import resource
 import signal
 from typing import TYPE_CHECKING
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING
 from wasmtime import WasmtimeError, wat2wasm
 from wasmtime import component as wc
 
-from swiftd.sandbox.contract import ContractError, check_imports, read_contract
+from swiftd.sandbox.contract import AsyncExportError, ContractError, check_imports, read_contract
 from swiftd.sandbox.engine import make_engine
+from swiftd.sandbox.filetype import COMPONENT, is_text_form, text_form, what_it_is
 from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import Compiled, CompileReport, Refused, pack
+from swiftd.sandbox.producers import language
+from swiftd.sandbox.record import harmless
 
 if TYPE_CHECKING:
     import socket
@@ -31,8 +35,15 @@ CPU_LIMIT = 60
 """Seconds of processor time. That plugin takes 10."""
 NICENESS = 10
 
-_CORE_MODULE = b"\0asm\x01\x00\x00\x00"
-_COMPONENT = b"\0asm\x0d\x00\x01\x00"
+LONGEST_REFUSAL = 500
+"""Characters. A refusal may quote names that a plugin's author chose, and types that nest."""
+
+_WITHOUT_ASYNC = {
+    "Python": "`def handle` instead of `async def handle`",
+    "Rust": "`fn handle` instead of `async fn handle`, and no `async:` in `generate!`",
+    "JavaScript": "`handle` without `async`, and `--sync` for componentize-qjs",
+}
+"""What there is to change in a source besides its WIT."""
 
 
 def serve(connection: socket.socket, source: int, artefact: int) -> None:
@@ -52,19 +63,29 @@ def serve(connection: socket.socket, source: int, artefact: int) -> None:
     try:
         report = _compile(wasm, digest, artefact)
     except ContractError as error:
-        report = Refused(digest, str(error))
+        report = _refused(digest, str(error))
     except WasmtimeError as error:
-        report = Refused(digest, f"not a valid component: {str(error).strip().splitlines()[-1].strip()}")
+        report = _refused(digest, f"not a valid component: {str(error).strip().splitlines()[-1].strip()}")
     except MemoryError:
-        report = Refused(digest, f"compiling it takes more than {MEMORY_LIMIT // 1024**3} GiB of memory")
+        report = _refused(digest, f"compiling it takes more than {MEMORY_LIMIT // 1024**3} GiB of memory")
     connection.sendall(pack(report))
+
+
+def _refused(source_digest: str, message: str) -> Refused:
+    message = harmless(message[: LONGEST_REFUSAL + 1])
+    return Refused(source_digest, message if len(message) <= LONGEST_REFUSAL else message[: LONGEST_REFUSAL - 1] + "…")
 
 
 def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
     wasm = _binary(wasm)
     engine = make_engine()
     component = wc.Component(engine, wasm)
-    contract = read_contract(component, engine)
+    spoken = language(wasm)
+    try:
+        contract = read_contract(component, engine)
+    except AsyncExportError as error:
+        hint = f" ({_WITHOUT_ASYNC[spoken]})" if spoken in _WITHOUT_ASYNC else ""
+        raise ContractError(f"{error}{hint}") from error
     check_imports(component, engine)
     serialized = component.serialize()
     with open(artefact, "wb") as file:
@@ -75,7 +96,7 @@ def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
         source=source_digest,
         digest=hashlib.sha256(serialized).hexdigest(),
         contract=contract,
-        language=_language(wasm),
+        language=spoken,
         imports=sorted(component.type.imports(engine)),
     )
 
@@ -87,31 +108,18 @@ def _binary(wasm: bytes) -> bytes:
         ContractError: it is something else. Says what.
 
     """
-    if not wasm:
-        raise ContractError("expected a WebAssembly component, found an empty file")
-    if not wasm.startswith(b"\0asm") and wasm.lstrip().startswith((b"(", b";;")):
-        wasm = bytes(wat2wasm(wasm))
-    if wasm.startswith(_CORE_MODULE):
-        raise ContractError(
-            "expected a WebAssembly component, found a core module: make it one with `wasm-tools component new`"
-        )
-    if not wasm.startswith(_COMPONENT):
-        raise ContractError(f"expected a WebAssembly component, found something that starts with {wasm[:8]!r}")
+    if is_text_form(wasm):
+        try:
+            wasm = bytes(wat2wasm(text_form(wasm)))
+        except WasmtimeError as error:
+            raise ContractError(f"not valid as WebAssembly text: {_mistake(str(error))}") from error
+    if not wasm.startswith(COMPONENT):
+        raise ContractError(f"expected a WebAssembly component, found {what_it_is(wasm)}")
     return wasm
 
 
-def _language(wasm: bytes) -> str | None:
-    """The source language by the component's `producers` section, if it has one.
-
-    The section is a list of fields `name, count, (value, version)*` (tool-conventions, ProducersSection.md). The
-    first one found is the innermost module's, which is the plugin's own code or the runtime that carries it.
-    """
-    at = wasm.find(b"\x08language")
-    if at < 0:
-        return None
-    length_at = at + len(b"\x08language") + 1
-    if length_at >= len(wasm):
-        return None
-    name = wasm[length_at + 1 : length_at + 1 + wasm[length_at]]
-    text = name.decode("utf-8", "replace")
-    return text if text.isprintable() and len(text) <= 40 else None  # noqa: PLR2004 - a name, not a text
+def _mistake(message: str) -> str:
+    """A mistake in a text: its line before what is wrong there, which wasmtime shows as a picture."""
+    wrong = message.strip().splitlines()[0].strip() if message.strip() else "unknown error"
+    place = re.search(r"--> .*?:(\d+):(\d+)", message)
+    return f"line {place[1]}, column {place[2]}: {wrong}" if place else wrong

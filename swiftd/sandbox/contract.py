@@ -7,12 +7,16 @@ The contract is wit/: an export `swift:launcher/runner`, unversioned or with any
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from wasmtime import _ffi
 from wasmtime import component as wc
 
 from swiftd.sandbox import host
 from swiftd.sandbox.messages import Contract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUNNER = "swift:launcher/runner"
 _VERSIONED = re.compile(re.escape(RUNNER) + r"(@[01]\.\d+\.\d+\S*)?")
@@ -30,8 +34,28 @@ _SCALARS: dict[type, str] = {
 }  # fmt: skip
 
 
+LONGEST_TYPE = 300
+"""Characters of a type that are spelled. The types of 50 KB of WebAssembly can be 50 MB when they are written out."""
+
+_COMMANDS = {
+    "wasi:cli/run": "it is a command, a program with a `main`: build a library that exports the runner",
+    "wasi:http/incoming-handler": "it is a web server: build a library that exports the runner",
+    "wasi:http/service": "it is a web server: build a library that exports the runner",
+}
+_WASI_2 = re.compile(r"wasi:[\w-]+/[\w-]+(@0\.2\.\d+)?")
+_WASI_3 = re.compile(r"wasi:[\w-]+/[\w-]+@0\.3\.")
+_TO_WASI_2 = (
+    "build it again for WASI 0.2: in Rust `cargo build --target wasm32-wasip2`, elsewhere with a release of the tool or"
+    " a WIT folder for 0.2"
+)
+
+
 class ContractError(Exception):
     """The component is no plugin: what was expected, and what was found."""
+
+
+class AsyncExportError(ContractError):
+    """It is a plugin but for its functions being `async`."""
 
 
 def read_contract(component: wc.Component, engine: Any) -> Contract:
@@ -44,12 +68,14 @@ def read_contract(component: wc.Component, engine: Any) -> Contract:
     exports = component.type.exports(engine)
     runners = [name for name in exports if _VERSIONED.fullmatch(name)]
     if not runners:
-        raise ContractError(f"expected an export `{RUNNER}`, found {_listed(exports)}")
+        kind = next((f": {_COMMANDS[name]}" for name in map(_without_version, exports) if name in _COMMANDS), "")
+        raise ContractError(f"expected an export `{RUNNER}`, found {_listed(exports)}{kind}")
     runner = runners[0]
     interface = exports[runner].ty
     if not isinstance(interface, wc.ComponentInstanceType):
         raise ContractError(f"expected `{runner}` to be an interface, found {_kind(interface)}")
     items = {name: item.ty for name, item in interface.exports(engine).items()}
+    _expect_no_async(items)
     _expect(items, "get-trigger", "func() -> string")
     handle = items.get("handle")
     expected = f"`handle: func(input: string) -> list<action-item>` with `{RECORD}` or a resource `action-item`"
@@ -83,8 +109,33 @@ def check_imports(component: wc.Component, engine: Any) -> None:
                 if function not in host.FUNCTIONS:
                     raise ContractError(f"expected of `{name}` only {_listed(host.FUNCTIONS)}, found `{function}`")
                 _expect({function: found.ty}, function, host.FUNCTIONS[function])
+        elif _WASI_3.match(name):
+            raise ContractError(
+                f"it is built for WASI 0.3 (it imports `{name}`), and swiftd has WASI 0.2: {_TO_WASI_2}"
+            )
+        elif name.startswith("wasi:") and not _WASI_2.fullmatch(name):
+            raise ContractError(f"expected imports of WASI 0.2 as it was released, found `{name}`: {_TO_WASI_2}")
         elif not name.startswith("wasi:"):
             raise ContractError(f"expected imports of WASI and `{host.INTERFACE}` only, found `{name}`")
+
+
+def _without_version(name: str) -> str:
+    return name.partition("@")[0]
+
+
+def _expect_no_async(items: dict[str, Any]) -> None:
+    for name in ("get-trigger", "handle", *_METHODS.values()):
+        found = items.get(name)
+        if isinstance(found, wc.FuncType) and _is_async(found):
+            raise AsyncExportError(
+                f"expected `{name}: func(…)`, found `{name}: async func(…)`: it was built with an async export, which"
+                " swiftd does not call. Take `async` out of the plugin's WIT and source, and build it again"
+            )
+
+
+def _is_async(function: wc.FuncType) -> bool:
+    """Whether it is an `async func`. wasmtime-py has no name for that yet."""
+    return bool(_ffi.wasmtime_component_func_type_async(function.ptr()))
 
 
 def _resource_form(runner: str, items: dict[str, Any]) -> Contract:
@@ -129,24 +180,57 @@ def _kind(item: Any) -> str:
     return kinds.get(type(item), "a type")
 
 
-def spell(ty: Any) -> str:  # noqa: PLR0911 - one case a line
-    """A type as WIT spells it, near enough to recognise it."""
+def spell(ty: Any) -> str:
+    """A type as WIT spells it, near enough to recognise it; the start of it, where it is very long."""
+    spelled = ""
+    for piece in _pieces(ty):
+        spelled += piece
+        if len(spelled) > LONGEST_TYPE:
+            return spelled[:LONGEST_TYPE] + "…"
+    return spelled
+
+
+def _pieces(ty: Any) -> Iterator[str]:  # noqa: C901 - one case a line or two
+    """What the spelling of a type is made of, piece by piece: the whole may be too much."""
     match ty:
         case wc.FuncType():
-            params = ", ".join(f"{name}: {spell(param)}" for name, param in ty.params)
-            return f"func({params})" + (f" -> {spell(ty.result)}" if ty.result is not None else "")
+            yield "async func(" if _is_async(ty) else "func("
+            yield from _named(ty.params)
+            yield ")"
+            if ty.result is not None:
+                yield " -> "
+                yield from _pieces(ty.result)
         case wc.ListType():
-            return f"list<{spell(ty.element)}>"
+            yield from _generic("list", ty.element)
         case wc.RecordType():
-            return "record { " + ", ".join(f"{name}: {spell(field)}" for name, field in ty.fields) + " }"
+            yield "record { "
+            yield from _named(ty.fields)
+            yield " }"
         case wc.TupleType():
-            return f"tuple<{', '.join(spell(element) for element in ty.elements)}>"
+            yield from _generic("tuple", *ty.elements)
         case wc.OptionType():
-            return f"option<{spell(ty.payload)}>"
+            yield from _generic("option", ty.payload)
         case wc.ResultType():
-            return f"result<{spell(ty.ok) if ty.ok else '_'}, {spell(ty.err) if ty.err else '_'}>"
+            yield from _generic("result", ty.ok, ty.err)
         case wc.OwnType():
-            return "resource"
+            yield "resource"
         case wc.BorrowType():
-            return "borrow<resource>"
-    return _SCALARS.get(type(ty), type(ty).__name__)
+            yield "borrow<resource>"
+        case None:
+            yield "_"
+        case _:
+            yield _SCALARS.get(type(ty), type(ty).__name__)
+
+
+def _named(types: Any) -> Iterator[str]:
+    for number, (name, ty) in enumerate(types):
+        yield f"{', ' if number else ''}{name[:LONGEST_TYPE]}: "
+        yield from _pieces(ty)
+
+
+def _generic(name: str, *arguments: Any) -> Iterator[str]:
+    yield f"{name}<"
+    for number, argument in enumerate(arguments):
+        yield ", " if number else ""
+        yield from _pieces(argument)
+    yield ">"

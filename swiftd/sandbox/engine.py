@@ -14,6 +14,9 @@ import swiftd
 SETTINGS = "cranelift speed, no threads, 512 KiB stack"
 """Names what `make_engine` sets: part of the cache's key, to be changed with it."""
 
+REPORT = 2
+"""Counts the changes in what the compile child says of a component, which the cache keeps with the artefact."""
+
 
 def make_engine() -> wasmtime.Engine:
     """An engine with no epochs and no fuel: a guest that runs too long is killed with its process."""
@@ -26,12 +29,12 @@ def make_engine() -> wasmtime.Engine:
 
 
 def runtime_id() -> str:
-    """What an entry of the cache depends on besides its source: both versions, the settings, the target.
+    """What an entry of the cache depends on besides its source: both versions, the settings, the report, the target.
 
     The code is compiled for this very processor, so its features count: a home folder may be shared by machines.
     """
     versions = f"swiftd {swiftd.__version__}; wasmtime {version('wasmtime')}"
-    return f"{versions}; {SETTINGS}; {platform.machine()} {_processor_features()}"
+    return f"{versions}; {SETTINGS}; report {REPORT}; {platform.machine()} {_processor_features()}"
 
 
 def _processor_features() -> str:

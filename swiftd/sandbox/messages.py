@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from swiftd.protocol import PluginErrorCode  # noqa: TC001 - msgspec reads the annotations when it runs
+from swiftd.sandbox.record import LOG_LIMIT
 
 HEADER = struct.Struct("!I")
 
@@ -48,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bytes of an item's command: half of what Linux takes as one argument (128 KiB)."""
     answer: int = 4 * 1024 * 1024
     """Bytes of all strings of an answer. A thousand items of 4 KiB."""
-    log: int = 16 * 1024
+    log: int = LOG_LIMIT
     """Bytes that a plugin may print a call; the rest is thrown away."""
     trigger: int = 64
     """Bytes of a trigger. It is typed by hand."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import resource
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import wasmtime
-from wasmtime import ExitTrap, WasmtimeError
+from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
 import swiftd
 from swiftd.sandbox import lift
 from swiftd.sandbox.capabilities import Capabilities
 from swiftd.sandbox.engine import make_engine
+from swiftd.sandbox.failures import failed
 from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import (
     HEADER,
@@ -39,6 +39,7 @@ from swiftd.sandbox.messages import (
     decode_job,
     pack,
 )
+from swiftd.sandbox.record import Shared
 
 if TYPE_CHECKING:
     import socket
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from wasmtime import Store
 
-    from swiftd.protocol import PluginErrorCode
     from swiftd.sandbox.messages import Contract, Limits
 
 
@@ -57,12 +57,12 @@ class StaleArtefactError(Exception):
 class Guest:
     """One loaded plugin."""
 
-    def __init__(self, engine: Any, load: Load) -> None:
+    def __init__(self, engine: Any, load: Load, shared: Shared) -> None:
         self._engine = engine
         self.limits = load.limits
         self._used: Store | None = None
         self._component = _deserialize(engine, load)
-        self._capabilities = Capabilities(engine, self._component, load)
+        self._capabilities = Capabilities(engine, self._component, load, shared)
         contract = load.contract
         self._trigger = self._index(contract, "get-trigger")
         self._handle = self._index(contract, "handle")
@@ -86,20 +86,19 @@ class Guest:
         capabilities = self._capabilities
         self._used = store = capabilities.store(self._engine)
         reply: Triggered | Handled | Failed
-        starting = True
+        record = capabilities.record
         try:
             instance = capabilities.linker.instantiate(store, self._component)
-            starting = False
+            record.starting = False
             match job:
                 case Handle():
                     reply = self._handled(store, instance, job)
                 case Trigger():
                     reply = self._asked(store, instance)
         except WasmtimeError as error:
-            reply = _failed(error, starting=starting)
+            reply = failed(error, record, self.limits, starting=record.starting)
         except lift.TooLargeError as error:
             reply = Failed(code="too-large", message=str(error))
-        record = capabilities.record
         reply.log, reply.denied = record.finish(), record.denied
         return reply
 
@@ -143,25 +142,6 @@ def _deserialize(engine: Any, load: Load) -> wc.Component:
     return wc.Component.deserialize_file(engine, load.artefact)
 
 
-def _failed(error: WasmtimeError, *, starting: bool) -> Failed:
-    """A failure's code, and the one line of its message that says what happened.
-
-    Of a trap that is the last. When an instance can't be made it is the first, which names the import that is
-    missing, or what is too large, unless a start function trapped.
-    """
-    if isinstance(error, ExitTrap):
-        return Failed(code="trap", message=f"the plugin called exit({error.code})")
-    lines = [line.strip() for line in str(error).strip().splitlines()] or ["unknown error"]
-    numbered, _, cause = lines[-1].partition(": ")
-    last = (cause if numbered.isdigit() else lines[-1]).removeprefix("wasm trap: ")
-    if "fuel allocated for hostcalls" in last:
-        return Failed(code="too-large", message="the answer is too large to be read out of the plugin")
-    if starting and "wasm backtrace" not in str(error):
-        code: PluginErrorCode = "memory" if re.search(r"memory|table|instance count", last) else "contract"
-        return Failed(code=code, message=lines[0] if lines[0] == last else f"{lines[0]}: {last}")
-    return Failed(code="trap", message=last)
-
-
 class DataLimit:
     """A limit on all memory that a run may take in this process, which the store's limits can't see as a whole.
 
@@ -179,22 +159,25 @@ class DataLimit:
         resource.setrlimit(resource.RLIMIT_DATA, (taken + limits.memory + limits.beyond, hard))
 
 
-def serve(connection: socket.socket) -> None:
-    """Do jobs until the daemon closes its end."""
+def serve(connection: socket.socket, memory: int) -> None:
+    """Do jobs until the daemon closes its end. `memory` is the descriptor of what record.py shares with it."""
+    shared = Shared(memory)
+    os.close(memory)
     data_limit = DataLimit()
     engine = make_engine()  # after the fork: it has state that a fork would tear
     guests: dict[int, Guest] = {}
     for job in _jobs(connection):
         if isinstance(job, Handle | Trigger):
             data_limit.set(guests[job.slot].limits)
-        reply = _do(engine, guests, job)
+        reply = _do(engine, guests, shared, job)
         if reply is not None:
             connection.sendall(pack(reply))
         if isinstance(job, Handle | Trigger):
+            shared.begin()
             guests[job.slot].clean_up()
 
 
-def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
+def _do(engine: Any, guests: dict[int, Guest], shared: Shared, job: Job) -> Reply | None:
     match job:
         case Handle() | Trigger():
             return guests[job.slot].run(job)
@@ -202,7 +185,7 @@ def _do(engine: Any, guests: dict[int, Guest], job: Job) -> Reply | None:
             return Hardened(harden([*job.read, *_own_folders()], job.write))
         case Load():
             try:
-                guests[job.slot] = Guest(engine, job)
+                guests[job.slot] = Guest(engine, job, shared)
             except (OSError, StaleArtefactError) as error:
                 return Failed(code="artefact", message=str(error))
             except WasmtimeError as error:

@@ -5,9 +5,9 @@ the memory. It is single-threaded, never runs a guest, and makes no Engine, so a
 
 Its one connection, a SOCK_SEQPACKET pair, comes as a descriptor number on the command line. First it says what
 artefacts it can load (`runtime_id`). A request is one byte, `w` for a worker or `c` for a compile child, in the
-latter case with two descriptors, source and artefact. The answer is the child's number in decimal, with two
-descriptors: the child's connection and its pidfd. The end of the connection is the end of this process, and so
-of every child.
+latter case with two descriptors, source and artefact. The answer is the child's number in decimal, with its
+descriptors: the child's connection, its pidfd, and a worker's memory that it shares with the daemon (record.py). The
+end of the connection is the end of this process, and so of every child.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from swiftd.sandbox import compile as compiling
 from swiftd.sandbox import worker
 from swiftd.sandbox.engine import runtime_id
 from swiftd.sandbox.hardening import detach
+from swiftd.sandbox.record import make_memory
 
 WORKER = b"w"
 
@@ -49,6 +50,7 @@ def main(descriptor: int) -> None:
         if not request:
             return
         ours, theirs = socket.socketpair()
+        shared = [make_memory()] if request == WORKER else []
         signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGCHLD}
         )  # a child must not be reaped before its pidfd is open
@@ -56,17 +58,17 @@ def main(descriptor: int) -> None:
         if child == 0:
             ours.close()
             control.close()
-            _become(request, theirs, descriptors, zygote)
+            _become(request, theirs, [*descriptors, *shared], zygote)
         theirs.close()
         pidfd = os.pidfd_open(child)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         try:
-            socket.send_fds(control, [str(child).encode()], [ours.fileno(), pidfd])
+            socket.send_fds(control, [str(child).encode()], [ours.fileno(), pidfd, *shared])
         except OSError:
             return  # the daemon is gone, and the child sees the end of its connection
         finally:
             ours.close()
-            for handed in (*descriptors, pidfd):
+            for handed in (*descriptors, pidfd, *shared):
                 os.close(handed)
 
 
@@ -88,7 +90,7 @@ def _become(request: bytes, connection: socket.socket, descriptors: list[int], z
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         detach([connection.fileno(), *descriptors])
         if request == WORKER:
-            worker.serve(connection)
+            worker.serve(connection, *descriptors)
         else:
             compiling.serve(connection, *descriptors)
         status = 0

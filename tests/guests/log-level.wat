@@ -1,4 +1,4 @@
-;; Logs with a level that nobody knows. It must trap, with a message that lists those there are.
+;; Logs with a level that nobody knows. It must be served, and the level stay readable.
 (component
   (import "swift:launcher/host" (instance $host (export "log" (func (param "level" string) (param "message" string)))))
   (core module $libc  ;; memory, and a realloc that only ever moves on

@@ -1,5 +1,5 @@
-;; Answers with a name of 4 KiB and then one byte more. The first item is as long as may be, the second is too
-;; large.
+;; Answers with a name of 4 KiB and then one byte more. The first item is as long as may be, the second is
+;; cut, with a note.
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -8,6 +8,8 @@ import re
 import pytest
 import trio
 from daemons import BUNDLED, GUESTS, PATIENCE, is_alive
+from guests.cases import producers
+from wasmtime import wat2wasm
 
 from swiftd.children import LostError, Zygote
 from swiftd.sandbox.messages import Compiled, Refused, decode_report
@@ -71,8 +73,15 @@ async def test_the_bundled_plugins_import_nothing(compiled):
         (b"\0asm\x0d\0\x01\0", "expected an export"),
         (b"\0asm\x0d\0\x01\0rubbish", "."),
         (b"\0asm", "found something"),
-        (b"\x7fELF", "found something.* starts with b'.x7fELF'"),
-        (b"(component (nonsense))", "."),
+        (b"\x7fELF", "found an ELF file.*wasm32-wasip2"),
+        (b"\0\x01\x02", "found something that starts with b'.x00"),
+        (
+            b"(component (nonsense))",
+            "^not valid as WebAssembly text: line 1, column 13: expected valid component field$",
+        ),
+        (b"(component\n  (core module\n (func i32.wrong)))", "line 3, column 8: unknown operator or unexpected token"),
+        (b"\xef\xbb\xbf(component (nonsense))", "line 1, column 13: "),
+        (b"(component \xff", "not valid as WebAssembly text: input was not valid utf-8"),
         (b"(component" + b"(" * 10_000, "."),
         (b";; nothing but a comment", "."),
     ],
@@ -97,3 +106,34 @@ async def test_a_child_that_is_killed_is_lost(compiled, tmp_path):
             child.close()
     finally:
         zygote.close()
+
+
+async def test_an_async_export_is_refused_with_what_to_change_in_the_source(compiled):
+    """A section that names the tool is appended, as the tools do it."""
+    plain = bytes(wat2wasm((GUESTS / "handle-async.wat").read_text()))
+    for tool, hint in (
+        ("componentize-py", "`def handle` instead of `async def handle`"),
+        ("wit-bindgen-rust", "`fn handle` instead of `async fn handle`"),
+        ("ComponentizeJS", "`--sync`"),
+    ):
+        report, _ = await compiled(plain + producers({"processed-by": [tool]}))
+        assert "built with an async export" in report.message
+        assert hint in report.message
+
+
+LONG = f'(type $r (record (field "{"f" * 50_000}" u8))) (export $t0 "r" (type $r))'
+NESTED = "".join(f"(type $t{n} (tuple $t{n - 1} $t{n - 1}))" for n in range(1, 13))
+
+
+@pytest.mark.parametrize("first", [LONG, "(type $t0 (tuple u8 u8))"], ids=["long", "short"])
+async def test_a_refusal_is_short_whatever_the_types_in_it(compiled, first):
+    """Twelve tuples of two in each other are 4,000 of the first type when they are written out."""
+    text = (GUESTS / "ok.wat").read_text()
+    text = text.replace('"handle") (param i32 i32)', '"handle") (param i32)')
+    text = text.replace('(func $handle (param "input" string)', f'{first}{NESTED}(func $handle (param "input" $t12)')
+    if first is LONG:
+        text = text.replace('(export "get-trigger"', '(export "r" (type $t0)) (export "get-trigger"')
+    report, _ = await compiled(text.encode())
+    assert isinstance(report, Refused)
+    assert "found `handle: func(input: tuple<" in report.message
+    assert len(report.message) <= 500

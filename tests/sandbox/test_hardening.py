@@ -151,6 +151,7 @@ def test_a_worker_has_nothing_that_was_inherited(idle_daemon):
     daemon = idle_daemon.start(under=in_view())
     client = daemon.client()
     assert client.names(">hi") == ["You typed: hi"]
+    client.settled("calc")  # the processes that compile hold files of the cache
     assert "seccomp" in client.ask("stats")["hardening"]
     for worker in daemon.idle_workers():
         links = {os.readlink(f"/proc/{worker}/fd/{number}") for number in os.listdir(f"/proc/{worker}/fd")}

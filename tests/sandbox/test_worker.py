@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 
 import pytest
 import trio
@@ -147,8 +148,8 @@ async def test_its_limits_are_those_of_the_load(worker):
     assert "the first 3" in reply.cut
     slot = await worker.load(source, limits=Limits(name=19))
     reply = await worker.ask(Handle(slot, "x"))
-    assert reply.items == []
-    assert "left out" in reply.cut
+    assert [name for name, _, _ in reply.items] == ["n" * 16 + "…"] * 10
+    assert "a name was cut" in reply.cut
 
 
 async def test_a_long_trigger_is_refused(worker):
@@ -169,6 +170,86 @@ async def test_what_a_plugin_logs_comes_with_its_reply_and_once(worker):
     for _ in range(2):
         reply = await worker.ask(Handle(slot, "x"))
         assert len(reply.log) == 1
+
+
+async def test_levels_are_taken_for_the_nearest_of_ours(worker):
+    slot = await worker.load("log-levels")
+    reply = await worker.ask(Handle(slot, "x"))
+    assert reply.log == [
+        ("warning", "logged"),
+        ("error", "logged"),
+        ("debug", "logged"),
+        ("error", "logged"),
+        ("info", "odd: logged"),
+        ("info", "logged"),
+    ]
+
+
+@pytest.mark.parametrize("guest", ["clock-start", "clock-moment", "clock-monotonic", "files-start", "files-print"])
+async def test_what_a_runtime_asks_for_is_no_attempt_of_the_plugin_s(worker, guest):
+    slot = await worker.load(guest)
+    for job in (Trigger(slot), Handle(slot, "x")):
+        assert (await worker.ask(job)).denied == []
+
+
+async def test_a_denied_clock_begins_anew_with_each_call(worker):
+    slot = await worker.load("clock-both")
+    for _ in range(3):
+        reply = await worker.ask(Handle(slot, "x"))
+        assert (reply.items[0][0], reply.denied) == ("moved", ["clock"])
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        (8 << 20, r'it needs 16 MiB .* its limit is 8 MiB: `memory = "32MiB"` in its section of config.toml'),
+        (16 << 20, r'it needs 16.1 MiB .* its limit is 16 MiB: `memory = "32MiB"` in its section of config.toml'),
+    ],
+)
+async def test_too_little_memory_is_said_in_words_of_config_toml(worker, memory, message):
+    slot = await worker.load("memory-257", limits=Limits(memory=memory))
+    reply = await worker.ask(Trigger(slot))
+    assert reply.code == "memory"
+    assert re.search(message, reply.message), reply.message
+
+
+@pytest.mark.parametrize(
+    ("guest", "message"),
+    [
+        ("tables", r"more than the 50 tables that a plugin may have"),
+        ("instances", r"more than the 200 instances that a plugin may have"),
+        ("memories", r"more than the 4 memories that a plugin may have"),
+        ("memory-4g", r"of memory from its start"),
+        ("table-100m", r"a plugin may have 20000"),
+        ("import-wasi", r"it needs `wasi:cli/environment@0.2.3`, which swiftd does not have"),
+    ],
+)
+async def test_what_a_plugin_can_not_have_is_said_in_plain_words(worker, guest, message):
+    reply = await worker.ask(Trigger(await worker.load(guest)))
+    assert isinstance(reply, Failed)
+    assert re.search(message, reply.message), reply.message
+
+
+async def test_what_a_killed_call_printed_can_be_read(worker):
+    slot = await worker.load("words-spin")
+    await worker.child.tell(Handle(slot, "words-spin:hällo"))
+    with trio.fail_after(PATIENCE):
+        while len(worker.child.left_behind(slot).log) < 2:  # noqa: ASYNC110 - memory wakes nobody
+            await trio.sleep(0.01)
+    worker.child.kill()
+    await worker.child.wait()
+    printed = [("error", "words-spin:hällo"), ("warning", "words-spin:hällo")]
+    assert worker.child.left_behind(slot).log == printed
+    assert worker.child.left_behind(slot + 1).log == []
+    worker.child.close()
+    assert worker.child.left_behind(slot).log == printed  # who learns of its end later must not find nothing
+
+
+async def test_a_call_that_was_answered_leaves_nothing_behind(worker):
+    slot = await worker.load("log")
+    assert (await worker.ask(Handle(slot, "x"))).log
+    await worker.load("ok")  # by then the worker has cleaned up
+    assert worker.child.left_behind(slot).log == []
 
 
 @pytest.mark.parametrize(
