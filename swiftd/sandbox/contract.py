@@ -42,7 +42,7 @@ _COMMANDS = {
     "wasi:http/incoming-handler": "it is a web server: build a library that exports the runner",
     "wasi:http/service": "it is a web server: build a library that exports the runner",
 }
-_WASI_2 = re.compile(r"wasi:[\w-]+/[\w-]+(@0\.2\.\d+)?")
+_WASI_OTHER = re.compile(r"wasi:(cli|clocks|filesystem|http|io|random|sockets)/[\w-]+@(?!0\.2\.\d+$)")
 _WASI_3 = re.compile(r"wasi:[\w-]+/[\w-]+@0\.3\.")
 _TO_WASI_2 = (
     "build it again for WASI 0.2: in Rust `cargo build --target wasm32-wasip2`, elsewhere with a release of the tool or"
@@ -113,7 +113,7 @@ def check_imports(component: wc.Component, engine: Any) -> None:
             raise ContractError(
                 f"it is built for WASI 0.3 (it imports `{name}`), and swiftd has WASI 0.2: {_TO_WASI_2}"
             )
-        elif name.startswith("wasi:") and not _WASI_2.fullmatch(name):
+        elif _WASI_OTHER.match(name):
             raise ContractError(f"expected imports of WASI 0.2 as it was released, found `{name}`: {_TO_WASI_2}")
         elif not name.startswith("wasi:"):
             raise ContractError(f"expected imports of WASI and `{host.INTERFACE}` only, found `{name}`")

@@ -40,7 +40,8 @@ NOBODY = 0
 _PRINTED = {"stdout": len(LEVELS), "stderr": len(LEVELS) + 1}
 _STREAMS = {kind: stream for stream, kind in _PRINTED.items()}
 _DENIED = len(LEVELS) + 2
-_ASKED_FOR_FOLDERS = len(LEVELS) + 3
+_ASKED = len(LEVELS) + 3
+_ASKED_IN_CALL = len(LEVELS) + 4
 
 _MFD_NOEXEC_SEAL = 0x0008
 """linux/memfd.h: never to be executed. Since Linux 6.3."""
@@ -52,10 +53,13 @@ _STDERR_END = 4096
 
 
 class Shared:
-    """The worker's side of the shared memory, which needs no descriptor of it any more."""
+    """The worker's side of the shared memory, which needs no descriptor of it any more.
 
-    def __init__(self, descriptor: int) -> None:
-        self._memory = _mapped(descriptor)
+    Without one, where the system had no memory to share, what killed calls printed is lost.
+    """
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._memory = memoryview(bytearray(SHARED_SIZE)) if descriptor is None else _mapped(descriptor)
         self._end = _HEADER.size
 
     def begin(self, slot: int = NOBODY) -> None:
@@ -87,7 +91,8 @@ class Record:
         self._room = room
         self._shared = shared
         self._open: dict[str, bytearray] = {}
-        self._asked_for_folders = False
+        self._asked = False
+        self._asked_in_call = False
         # wasmtime prints on threads of its own, also when the run is over and the shared memory is another's.
         self._lock = threading.Lock()
 
@@ -121,12 +126,13 @@ class Record:
     def asked_for_folders(self) -> None:
         """Note that the guest asked which folders it has.
 
-        WASI's adapter does that before the first thing a plugin prints, as well as before the first file it opens, and
-        nothing tells the one from the other: so it only counts if nothing was printed, or something about files.
+        Runtimes do that when they start, and WASI's adapter before the first thing a plugin prints as well as before
+        the first file it opens; a file that is opened later asks for nothing any more. So it counts if nothing was
+        printed but the plugin asked in its call, or if something about files was printed, whenever it asked.
         """
-        if not self.starting and not self._asked_for_folders:
-            self._asked_for_folders = True
-            self._share(_ASKED_FOR_FOLDERS, b"")
+        if not self._asked_in_call:
+            self._asked, self._asked_in_call = True, not self.starting
+            self._share(_ASKED_IN_CALL if self._asked_in_call else _ASKED, b"")
 
     def finish(self) -> list[tuple[str, str]]:
         """Everything kept, what was printed split into lines. The shared memory is left alone from here on."""
@@ -137,11 +143,12 @@ class Record:
                 level = "info" if stream == "stdout" else "warning"
                 self.log += [(level, harmless(line)) for line in data.decode("utf-8", "replace").splitlines() if line]
             self._open.clear()
-            if self._asked_for_folders and (not printed or any(_ABOUT_FILES.search(text) for _, text in self.log)):
-                self._asked_for_folders = False
-                if "files" not in self.denied:
-                    self.denied.append("files")
+            if (self._asked_in_call and not printed) or (self._asked and self._is_about_files()):
+                self.deny("files")
             return self.log
+
+    def _is_about_files(self) -> bool:
+        return any(_ABOUT_FILES.search(text) for _, text in self.log)
 
     def _share(self, kind: int, data: bytes) -> None:
         if self._shared is not None:
@@ -155,8 +162,9 @@ class Record:
             self.printed(_STREAMS[kind], data)
         elif kind == _DENIED and (capability := data.decode("ascii", "replace")) in CAPABILITIES:
             self.deny(capability)
-        elif kind == _ASKED_FOR_FOLDERS:
-            self.asked_for_folders()
+        elif kind in (_ASKED, _ASKED_IN_CALL):
+            self._asked = True
+            self._asked_in_call = self._asked_in_call or kind == _ASKED_IN_CALL
 
 
 def make_memory() -> int:

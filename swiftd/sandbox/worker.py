@@ -159,10 +159,11 @@ class DataLimit:
         resource.setrlimit(resource.RLIMIT_DATA, (taken + limits.memory + limits.beyond, hard))
 
 
-def serve(connection: socket.socket, memory: int) -> None:
+def serve(connection: socket.socket, memory: int | None = None) -> None:
     """Do jobs until the daemon closes its end. `memory` is the descriptor of what record.py shares with it."""
     shared = Shared(memory)
-    os.close(memory)
+    if memory is not None:
+        os.close(memory)
     data_limit = DataLimit()
     engine = make_engine()  # after the fork: it has state that a fork would tear
     guests: dict[int, Guest] = {}

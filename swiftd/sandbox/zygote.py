@@ -50,7 +50,7 @@ def main(descriptor: int) -> None:
         if not request:
             return
         ours, theirs = socket.socketpair()
-        shared = [make_memory()] if request == WORKER else []
+        shared = _shared() if request == WORKER else []
         signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGCHLD}
         )  # a child must not be reaped before its pidfd is open
@@ -70,6 +70,14 @@ def main(descriptor: int) -> None:
             ours.close()
             for handed in (*descriptors, pidfd, *shared):
                 os.close(handed)
+
+
+def _shared() -> list[int]:
+    """The descriptor of a worker's shared memory; none where the system gives none, as with a low limit of files."""
+    try:
+        return [make_memory()]
+    except OSError:
+        return []
 
 
 def _reap(_signal: int, _frame: object) -> None:

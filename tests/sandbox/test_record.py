@@ -133,12 +133,28 @@ def test_asking_for_folders_counts_unless_something_else_was_printed():
         assert record.denied == denied
 
 
-def test_what_is_asked_for_at_the_start_does_not_count():
-    record = Record(LOG_LIMIT)
-    record.asked_for_folders()
-    record.deny("clock")
-    record.finish()
-    assert record.denied == []
+@pytest.mark.parametrize("shares", [False, True])
+def test_what_is_asked_for_at_the_start_does_not_count_unless_files_are_then_missed(memory, shares):
+    for printed, denied in (("", []), ("hello", []), ("open: Bad file descriptor", ["files"])):
+        shared = Shared(memory)
+        shared.begin(7)
+        record = Record(LOG_LIMIT, shared)
+        record.asked_for_folders()
+        record.deny("clock")
+        record.starting = False
+        record.printed("stderr", printed.encode())
+        if shares:
+            assert left(memory)[1] == denied
+        record.finish()
+        assert record.denied == denied
+
+
+def test_where_there_is_no_memory_to_share_a_run_is_recorded_all_the_same():
+    shared = Shared(None)
+    shared.begin(7)
+    record = Record(LOG_LIMIT, shared)
+    record.say("info", "x")
+    assert record.finish() == [("info", "x")]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -19,7 +20,7 @@ from swiftd.sandbox.engine import runtime_id
 class Control:
     """The daemon's end."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(PATIENCE)
         with theirs:
@@ -28,6 +29,7 @@ class Control:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                **options,
             )
         self.hello = self.socket.recv(4096)
         self.opened = []
@@ -35,8 +37,8 @@ class Control:
     def fork(self):
         """A worker's process, connection and pidfd."""
         self.socket.send(b"w")
-        data, (connection, pidfd), _, _ = socket.recv_fds(self.socket, 64, 2)
-        self.opened.append(pidfd)
+        data, (connection, pidfd, *self.memory), _, _ = socket.recv_fds(self.socket, 64, 3)
+        self.opened += [pidfd, *self.memory]
         return int(data), socket.socket(fileno=connection), pidfd
 
     def close(self):
@@ -77,6 +79,31 @@ def test_each_request_gives_a_child_with_a_connection_and_a_pidfd(control):
         connection.close()  # a worker's end
         assert ended(pidfd)
     eventually(lambda: children(control.process.pid) == [])  # none is left as a zombie
+
+
+def test_a_worker_shares_memory_of_its_own_with_whoever_asked_for_it(control):
+    made = []
+    for _ in range(2):
+        _, connection, _ = control.fork()
+        made.append(connection)
+        assert os.readlink(f"/proc/self/fd/{control.memory[0]}").startswith("/memfd:")
+    assert len({os.fstat(memory).st_ino for memory in control.opened[1::2]}) == 2
+    for connection in made:
+        connection.close()
+
+
+def test_where_there_is_no_memory_to_share_there_are_workers_all_the_same():
+    """As where files may not be as large."""
+    limit = (1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    control = Control(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    try:
+        _, connection, pidfd = control.fork()
+        assert control.memory == []
+        assert not ended(pidfd, 0)
+        connection.close()
+        assert ended(pidfd)
+    finally:
+        control.close()
 
 
 def test_a_child_that_is_killed_is_reaped_and_the_others_live(control):
