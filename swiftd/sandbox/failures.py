@@ -28,6 +28,8 @@ LONGEST_WORDS = 300
 LONGEST_MESSAGE = 500
 """Characters of any failure's message: it may quote names that a plugin's author chose."""
 
+_UNREACHABLE = "wasm `unreachable` instruction executed"
+"""How every language ends a program that has failed."""
 _PAGE = 64 * 1024
 _MIB = 1024**2
 _LARGEST_MEMORY = 4096
@@ -44,7 +46,8 @@ def failed(error: WasmtimeError, record: Record, limits: Limits, *, starting: bo
     numbered, _, cause = lines[-1].partition(": ")
     last = cause if numbered.isdigit() else lines[-1]
     if isinstance(error, ExitTrap):
-        return _trap(record, f"the plugin called exit({error.code})", f"it called exit({error.code})")
+        called = f"called exit({error.code})"
+        return _trap(record, f"the plugin {called}", f"it {called}", was_on_purpose=True)
     if "fuel allocated for hostcalls" in last:
         return Failed(code="too-large", message="the answer is too large to be read out of the plugin")
     if starting and "wasm backtrace" not in str(error):
@@ -53,14 +56,16 @@ def failed(error: WasmtimeError, record: Record, limits: Limits, *, starting: bo
         return Failed(code=code, message=_shortened(_unmakeable(lines[0], reason, limits)))
     if last.startswith("wasm trap: "):
         reason = last.removeprefix("wasm trap: ")
-        return _trap(
-            record, reason, "wasm trap: " + reason.replace("wasm `unreachable` instruction executed", "unreachable")
-        )
+        on_purpose = reason == _UNREACHABLE
+        behind = f"wasm trap: {'unreachable' if on_purpose else reason}"
+        return _trap(record, reason, behind, was_on_purpose=on_purpose)
     return Failed(code="trap", message=_shortened(last))
 
 
-def _trap(record: Record, alone: str, behind: str) -> Failed:
-    words = last_words(bytes(record.stderr_end).decode("utf-8", "replace"), record.log)
+def _trap(record: Record, alone: str, behind: str, *, was_on_purpose: bool) -> Failed:
+    """What is known of a trap. One that the code did not make itself, such as a division by zero, speaks for itself."""
+    stderr = bytes(record.stderr_end).decode("utf-8", "replace")
+    words = last_words(stderr, record.log, anything=was_on_purpose)
     code: PluginErrorCode = "memory" if _OUT_OF_MEMORY.match(words) else "trap"
     return Failed(code=code, message=_shortened(f"{words} ({behind})" if words else alone))
 
@@ -118,16 +123,19 @@ _OUT_OF_MEMORY = re.compile(
 """How the runtimes begin to say that there is no memory left: Go, Rust, Python, JavaScript."""
 
 
-def last_words(stderr: str, log: list[tuple[str, str]]) -> str:
+def last_words(stderr: str, log: list[tuple[str, str]], *, anything: bool = True) -> str:
     """Why a run failed, by what its language's runtime printed on stderr, or else the plugin logged as an error.
 
-    Empty if there is nothing of the sort.
+    Where no form of a runtime's is found, the last line is taken that could be one, if `anything` will do. Empty if
+    there is nothing of the sort.
     """
     lines = [line.rstrip() for line in stderr.splitlines() if line.strip()]
     for find in _FINDERS:
         if words := find(lines):
             return _shortened(words, LONGEST_WORDS)
-    errors = [text for level, text in log if level == "error"]
+    if anything and (words := _anything(lines)):
+        return _shortened(words, LONGEST_WORDS)
+    errors = [text for level, text in log if anything and level == "error"]
     return _shortened(errors[-1].strip(), LONGEST_WORDS) if errors else ""
 
 
@@ -189,6 +197,5 @@ _FINDERS: tuple[Callable[[list[str]], str], ...] = (
     _rust,
     _said(r"(?:Uncaught )?((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Exit|Interrupt)(?:: .+)?)$"),  # Python and JavaScript
     _said(r"((?:.*Assertion failed|terminating|libc\+\+abi: |.* was thrown in -fno-exceptions mode).*)"),  # C and C++
-    _anything,
 )
 """The runtimes by how sure their form is. Python's comes before Rust's, which carries it and panics after it."""

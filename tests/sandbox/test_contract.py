@@ -8,7 +8,7 @@ import pytest
 from daemons import BUNDLED, GUESTS
 from wasmtime import component as wc
 
-from swiftd.sandbox.contract import ContractError, read_contract
+from swiftd.sandbox.contract import AsyncExportError, ContractError, read_contract
 from swiftd.sandbox.engine import make_engine
 
 
@@ -93,6 +93,29 @@ def test_other_names_and_versions_are_not(read, name):
 def test_what_is_wrong_is_said(read, guest, message):
     with pytest.raises(ContractError, match=message):
         read(guest)
+
+
+ASYNC_TRIGGER = (
+    (
+        '(export "realloc")',
+        '(export "go-on") (param i32 i32 i32) (result i32) (i32.const 0))\n    (func (export "realloc")',
+    ),
+    ("(func $trigger (result string)", "(func $trigger async (result string)"),
+    ('"trigger") (memory', '"trigger") async (callback (core func $i "go-on")) (memory'),
+)
+
+
+def test_an_async_export_is_told_apart(read):
+    text = (GUESTS / "ok.wat").read_text()
+    for before, after in ASYNC_TRIGGER:
+        assert before in text
+        text = text.replace(before, after, 1)
+    with pytest.raises(
+        AsyncExportError, match=r"found `get-trigger: async func\(…\)`: it was built with an async export"
+    ):
+        read(text[text.index("(component") :])
+    with pytest.raises(AsyncExportError, match=r"expected `handle: func\(…\)`, found `handle: async func\(…\)`"):
+        read("handle-async")
 
 
 def test_a_runner_that_is_no_interface_is_told_so(read):

@@ -124,6 +124,12 @@ def test_where_there_is_no_stderr_the_last_error_of_the_log_speaks():
     assert last_words("", [("warning", "nothing")]) == ""
 
 
+def test_what_a_plugin_printed_for_itself_is_no_reason_where_the_trap_is_one():
+    log = [("error", "an error that was dealt with")]
+    assert last_words("loading\n", log, anything=False) == ""
+    assert last_words("panic: no such thing\n", log, anything=False) == "panic: no such thing"
+
+
 def test_they_are_short_and_harmless():
     words = last_words("panic: " + "x" * 10_000 + "\n", [])
     assert len(words) == 300
