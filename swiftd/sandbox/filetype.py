@@ -67,24 +67,30 @@ def what_it_is(content: bytes) -> str:
         return "an empty file"
     if content.startswith(_MAGIC):
         return _webassembly(content)
-    if known := next((name for start, name in _STARTS if content.startswith(start)), None):
-        return known
-    if content[257:262] == b"ustar":
-        return "a tar archive: unpack it"
     if not any(content[:_LOOKED_AT]):
         return "a file of zeros, as after a crash in mid-write"
-    return _text(content) or f"something that starts with {content[:8]!r}"
+    known = next((name for start, name in _STARTS if content.startswith(start)), None)
+    if known is None and content[257:262] == b"ustar":
+        known = "a tar archive: unpack it"
+    if known is None and (known := _text(content)):
+        return f"something that starts with `{_first_line(content)}`: {known}"
+    return f"something that starts with {content[:8]!r}" + (f": {known}" if known else "")
+
+
+def _readable(content: bytes) -> str:
+    return content[:_LOOKED_AT].removeprefix(_BOM).decode("utf-8", "ignore").lstrip()
+
+
+def _first_line(content: bytes) -> str:
+    return _readable(content).splitlines()[0][:_SHOWN]
 
 
 def _text(content: bytes) -> str | None:
     """What kind of text it is, if it is text."""
-    text = content[:_LOOKED_AT].removeprefix(_BOM).decode("utf-8", "ignore").lstrip()
-    for start, name in _TEXTS:
-        if text.lower().startswith(start):
-            return name
+    text = _readable(content)
     if not text or not all(c.isprintable() or c.isspace() for c in text):
         return None
-    return f"text that is no WebAssembly, which starts with `{text.splitlines()[0][:_SHOWN]}`"
+    return next((name for start, name in _TEXTS if text.lower().startswith(start)), "text that is no WebAssembly")
 
 
 def _webassembly(content: bytes) -> str:

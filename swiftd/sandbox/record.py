@@ -4,8 +4,8 @@ A call that is ended at its deadline, or whose process crashes, can't hand over 
 where it hangs. So each worker has a piece of memory that it shares with the daemon, where everything is written as it
 comes; the daemon reads it when there is no reply. The layout:
 
-    slot  u32   whose run it was: the number of the `Load`
     end   u32   where the last entry ends; written after the entry
+    slot  u32   whose run it was: the number of the `Load`; written after an end of none
     then entries: kind u8, length u32, that many bytes
 
 The daemon takes it for what a guest that broke out could have written: it replays the entries into a `Record` of its
@@ -30,6 +30,7 @@ LOG_LIMIT = 16 * 1024
 """Bytes that a plugin may print a call; the rest is thrown away."""
 
 _HEADER = struct.Struct("=II")
+_END = struct.Struct("=I")
 _ENTRY = struct.Struct("=BI")
 SHARED_SIZE = _HEADER.size + (1 + _ENTRY.size) * LOG_LIMIT + 1024
 """Bytes of the shared memory: enough if a log consists of single letters. The kernel gives what is written to."""
@@ -64,9 +65,8 @@ class Shared:
 
     def begin(self, slot: int = NOBODY) -> None:
         """Start anew: from here on it is about a run of that slot, or of none."""
-        _HEADER.pack_into(self._memory, 0, 0, 0)
         self._end = _HEADER.size
-        _HEADER.pack_into(self._memory, 0, slot, self._end)
+        _HEADER.pack_into(self._memory, 0, self._end, slot)
 
     def add(self, kind: int, data: bytes) -> None:
         """Append an entry. What there is no room for is left out."""
@@ -75,7 +75,7 @@ class Shared:
             _ENTRY.pack_into(self._memory, self._end, kind, len(data))
             self._memory[start : start + len(data)] = data
             self._end = start + len(data)
-            struct.pack_into("=I", self._memory, 4, self._end)
+            _END.pack_into(self._memory, 0, self._end)
 
 
 class Record:
@@ -208,7 +208,7 @@ def replayed(content: bytes, slot: int) -> Record:
     record = Record(LOG_LIMIT)
     record.starting = False
     if len(content) >= _HEADER.size:
-        of, end = _HEADER.unpack_from(content)
+        end, of = _HEADER.unpack_from(content)
         content = content[:end] if of == slot else b""
     at = _HEADER.size
     while at + _ENTRY.size <= len(content):

@@ -110,14 +110,14 @@ def entry(kind, data, length=None):
 )
 def test_whatever_stands_there_is_taken_for_no_more_than_a_log(content, log, denied):
     for end in (8 + len(content), 2**32 - 1):
-        record = replayed(struct.pack("=II", 7, end) + content, 7)
+        record = replayed(struct.pack("=II", end, 7) + content, 7)
         assert (record.log, record.denied) == (log, denied)
 
 
 def test_rubbish_is_read_to_its_end():
     chance = random.Random(8)
     for _ in range(300):
-        rubbish = struct.pack("=II", 7, chance.randrange(2**32)) + chance.randbytes(chance.randrange(500))
+        rubbish = struct.pack("=II", chance.randrange(2**32), 7) + chance.randbytes(chance.randrange(500))
         record = replayed(rubbish, 7)
         assert sum(len(text.encode()) for _, text in record.log) <= 3 * LOG_LIMIT
 
