@@ -96,7 +96,7 @@ def _too_much_memory(needed: int, limit: int) -> str:
         return f"it needs {_mebibytes(needed)} of memory from its start: more than any plugin may have"
     shown, allowed = f"{round(needed / _MIB)} MiB", _mebibytes(limit)
     return (
-        f"it needs {shown if shown != allowed else _mebibytes(needed)} of memory from its start, and its limit is"
+        f"it needs {shown if shown != allowed else _mebibytes(needed)} from its start, and its limit is"
         f' {allowed}: `memory = "{enough}MiB"` in its section of config.toml'
     )
 
