@@ -15,6 +15,8 @@ _TAGS = range(0xE0000, 0xE0080)
 _TAG_LETTERS = range(0xE0020, 0xE0080)
 _CANCEL_TAG = 0xE007F
 
+_SPACES = str.maketrans("\t\n\r", "   ")
+
 
 def is_harmless(text: str) -> bool:
     """Whether the text can be shown as it is, on one line."""
@@ -26,6 +28,11 @@ def harmless(text: str, instead: str = "\ufffd") -> str:
     if text.isprintable():
         return text
     return "".join(c if fine else instead for c, fine in zip(text, _judge(text), strict=True))
+
+
+def one_line(text: str) -> str:
+    """The text on one line: a space for each tab and end of a line, U+FFFD for what else is not harmless."""
+    return harmless(text.translate(_SPACES))
 
 
 def _judge(text: str) -> list[bool]:

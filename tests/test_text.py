@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from swiftd.text import harmless, is_harmless
+from swiftd.text import harmless, is_harmless, one_line
 
 WRITTEN = {
     "ASCII": "swiftctl query '=1+1'",
@@ -96,3 +96,9 @@ EMBEDDINGS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 def test_the_empty_text_is_harmless():
     assert is_harmless("")
     assert harmless("") == ""
+
+
+def test_on_one_line_the_ends_of_lines_and_tabs_are_spaces_and_the_rest_is_as_harmless():
+    assert one_line("a\tb\r\nc\x1b[2J") == "a b  c\ufffd[2J"
+    for text in WRITTEN.values():
+        assert one_line(text) == text

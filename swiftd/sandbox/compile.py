@@ -24,7 +24,7 @@ from swiftd.sandbox.filetype import COMPONENT, is_text_form, text_form, what_it_
 from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import Compiled, CompileReport, Refused, pack
 from swiftd.sandbox.producers import language
-from swiftd.sandbox.record import harmless
+from swiftd.text import one_line
 
 if TYPE_CHECKING:
     import socket
@@ -72,7 +72,7 @@ def serve(connection: socket.socket, source: int, artefact: int) -> None:
 
 
 def _refused(source_digest: str, message: str) -> Refused:
-    message = harmless(message[: LONGEST_REFUSAL + 1])
+    message = one_line(message[: LONGEST_REFUSAL + 1])
     return Refused(source_digest, message if len(message) <= LONGEST_REFUSAL else message[: LONGEST_REFUSAL - 1] + "…")
 
 

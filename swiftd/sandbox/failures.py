@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wasmtime import ExitTrap
 
 from swiftd.sandbox.messages import Failed
-from swiftd.sandbox.record import harmless
+from swiftd.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def _mebibytes(size: int) -> str:
 
 
 def _shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
-    text = harmless(text[: most + 1])
+    text = one_line(text[: most + 1])
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

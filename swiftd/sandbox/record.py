@@ -21,7 +21,8 @@ import os
 import re
 import struct
 import threading
-import unicodedata
+
+from swiftd.text import one_line
 
 LEVELS = ("debug", "info", "warning", "error")
 CAPABILITIES = ("clock", "files", "network", "random")
@@ -102,7 +103,7 @@ class Record:
             text = message[: self._room].encode("utf-8", "replace")[: self._room]
             self._room -= len(text)
             if text:
-                self.log.append((level, harmless(text.decode("utf-8", "ignore"))))
+                self.log.append((level, one_line(text.decode("utf-8", "ignore"))))
                 self._share(LEVELS.index(level), text)
 
     def printed(self, stream: str, data: bytes) -> int:
@@ -141,7 +142,7 @@ class Record:
             printed = bool(self._open)
             for stream, data in self._open.items():
                 level = "info" if stream == "stdout" else "warning"
-                self.log += [(level, harmless(line)) for line in data.decode("utf-8", "replace").splitlines() if line]
+                self.log += [(level, one_line(line)) for line in data.decode("utf-8", "replace").splitlines() if line]
             self._open.clear()
             if (self._asked_in_call and not printed) or (self._asked and self._is_about_files()):
                 self.deny("files")
@@ -217,15 +218,3 @@ def replayed(content: bytes, slot: int) -> Record:
         record.replay(kind, content[at - length : at])
     record.finish()
     return record
-
-
-def harmless(text: str) -> str:
-    """`text` without what could drive the terminal it is shown on, or turn its direction round.
-
-    Spaces of other scripts, the joiners of Persian and of emoji, and the private signs of icon fonts are text.
-    """
-    return "".join(c if _is_text(c) else " " if c in "\t\n\r" else "\ufffd" for c in text)
-
-
-def _is_text(c: str) -> bool:
-    return c.isprintable() or c in "\u200c\u200d" or unicodedata.category(c) in ("Zs", "Co")
