@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
+from swiftd.grants import lacking
 from swiftd.health import Health
 from swiftd.paths import printable
 from swiftd.protocol import PluginInfo, PluginState, PluginTimes
@@ -202,6 +203,7 @@ class Catalog:
         version = plugin.serving
         state, error = plugin.condition
         grants = msgspec.to_builtins(version.settings.grants) if version else {}
+        missing = lacking(version.load.grants) if version else []
         return PluginInfo(
             name=plugin.name,
             path=printable(plugin.path),
@@ -213,7 +215,7 @@ class Catalog:
             size=plugin.size,
             language=version.entry.language if version else None,
             grants={key: value for key, value in grants.items() if value},
-            problems=[*plugin.problems, *self._routes.notices(plugin)],
+            problems=[*plugin.problems, *missing, *self._routes.notices(plugin)],
             denied=self._journal.denials(plugin.name),
             times=plugin.times,
         )

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd.compiler import ChangedError, Compiler
+from swiftd.compiler import ChangedError, Compiler, TroubleError
 from swiftd.errors import PluginFault, RequestError
 from swiftd.folders import SUFFIX, look
 from swiftd.introduction import introduce
-from swiftd.pool import ArtefactError
 from swiftd.protocol import CheckAnswer, Item, PluginTimes
 from swiftd.sandbox.messages import Handle, Handled
+from swiftd.threads import in_thread
 from swiftd.triggers import after
+from swiftd.worker import ArtefactError
 
 if TYPE_CHECKING:
     from swiftd.config import ConfigFile
@@ -47,14 +48,14 @@ class Checker:
         path = Path(request.path)
         if not path.is_absolute() or "\0" in request.path:
             raise RequestError("bad-request", f"path: expected one from the root, found {request.path!r}")
-        found = await trio.to_thread.run_sync(look, path, abandon_on_cancel=True)
+        found = await in_thread(look, path)
         answer = CheckAnswer(id=request.id, accepted=False, error=found.problem, size=found.size)
         if found.problem is not None:
             return answer
         started = trio.current_time()
         try:
             entry = await self._compiler.compile(path, found.source)
-        except (ChangedError, OSError) as error:
+        except (ChangedError, TroubleError) as error:
             raise RequestError("refused", f"{path} can't be compiled: {error}") from error
         answer.times = PluginTimes(compile_ms=_since(started))
         answer.error, answer.language, answer.imports = entry.refused, entry.language, entry.imports

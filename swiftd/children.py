@@ -5,6 +5,7 @@ All of them come from the zygote (sandbox/zygote.py), which is started at need a
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import trio
 from swiftd.errors import DaemonError
 from swiftd.sandbox.messages import HEADER, Ran, pack
 from swiftd.sandbox.record import read_memory, replayed
+from swiftd.shortage import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +28,19 @@ if TYPE_CHECKING:
 START_LIMIT = 20.0
 """Seconds for the zygote to start. It takes 0.1 on an idle machine; a cold disk takes the rest."""
 
+FORK_LIMIT = 3.0
+"""Seconds for a fork, which takes a millisecond. A zygote that is stopped holds up the end of the daemon, too."""
+
 LONGEST_MESSAGE = 64 * 1024 * 1024
 """Bytes that a child may say at once: an answer of 4 MiB, and then some. It may be a child that was taken over."""
+
+LAST_WORDS_LIMIT = 1.0
+"""Seconds for the last words of a child that crashes."""
+LONGEST_LAST_WORDS = 64 * 1024
+"""Bytes of them that are worth reading."""
+
+REFUSED = b"!"
+"""What a zygote's answer starts with where there is no child."""
 
 Kind = Literal["w", "c"]
 
@@ -35,10 +48,14 @@ Kind = Literal["w", "c"]
 class LostError(Exception):
     """The process ended before it had said all of a message."""
 
-    def __init__(self, pid: int, *, said_something: bool = False) -> None:
+    def __init__(self, pid: int, said: bytes = b"") -> None:
         super().__init__(f"process {pid} has ended")
-        self.said_something = said_something
-        """Whether there were bytes that are no message: a crashing child's last words."""
+        self.said = said
+        """Bytes that are no message: a crashing child's last words, or their beginning."""
+
+
+class RefusedForkError(Exception):
+    """There is no new process now; the zygote and the children that there are live on."""
 
 
 class Child:
@@ -100,18 +117,35 @@ class Child:
             except BlockingIOError:
                 continue
             except (OSError, trio.ClosedResourceError) as error:
-                raise LostError(self.pid, said_something=bool(buffer)) from error
+                raise LostError(self.pid, bytes(buffer)) from error
             if not data:
-                raise LostError(self.pid, said_something=bool(buffer))
+                raise LostError(self.pid, bytes(buffer))
             buffer += data
             if len(buffer) >= HEADER.size:
                 needed = HEADER.size + HEADER.unpack_from(buffer)[0]
             if needed > LONGEST_MESSAGE:
-                raise LostError(self.pid, said_something=True)
+                raise LostError(self.pid, bytes(buffer))
         try:
             return decode(bytes(buffer[HEADER.size : needed]))
         except msgspec.MsgspecError as error:
-            raise LostError(self.pid, said_something=True) from error
+            raise LostError(self.pid, bytes(buffer)) from error
+
+    async def rest(self) -> bytes:
+        """What else it says before it ends, for as long as last words take."""
+        said = bytearray()
+        with trio.move_on_after(LAST_WORDS_LIMIT):
+            while len(said) < LONGEST_LAST_WORDS:
+                try:
+                    await trio.lowlevel.wait_readable(self._socket)
+                    data = self._socket.recv(LONGEST_LAST_WORDS)
+                except BlockingIOError:
+                    continue
+                except (OSError, trio.ClosedResourceError):
+                    break
+                if not data:
+                    break
+                said += data
+        return bytes(said)
 
     async def wait(self) -> None:
         """Return when the process has ended."""
@@ -165,7 +199,7 @@ class Zygote:
                 try:
                     await self._start()
                 except OSError as error:
-                    raise DaemonError(f"no sandbox process can be made: {error}") from error
+                    raise DaemonError(f"no sandbox process can be made: {reason(error)}") from error
 
     async def fork(self, kind: Kind, descriptors: Sequence[int] = ()) -> Child:
         """A new child, of the kind and with the descriptors that zygote.py describes.
@@ -180,10 +214,12 @@ class Zygote:
                     if self._process is None:
                         await self._start()
                     return await self._fork(kind, descriptors)
+                except RefusedForkError as error:
+                    raise DaemonError(f"no sandbox process can be made: {error}") from error
                 except OSError as error:
                     self.close()
                     if last_try:
-                        raise DaemonError(f"no sandbox process can be made: {error}") from error
+                        raise DaemonError(f"no sandbox process can be made: {reason(error)}") from error
         raise AssertionError("not reached")
 
     async def _start(self) -> None:
@@ -214,13 +250,20 @@ class Zygote:
         control = self._control
         assert control is not None  # noqa: S101 - _start sets it
         # From here to the answer nothing may cut in, or the next caller would get this one's child.
-        with trio.CancelScope(shield=True), trio.move_on_after(START_LIMIT):
+        with trio.CancelScope(shield=True), trio.move_on_after(FORK_LIMIT):
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _packed(descriptors))] if descriptors else []
             await control.sendmsg([kind.encode()], ancillary)
-            data, received, _flags, _address = await control.recvmsg(64, socket.CMSG_SPACE(3 * 4))
-            if not data or not received:
+            data, received, _flags, _address = await control.recvmsg(256, socket.CMSG_SPACE(3 * 4))
+            if not data:
                 raise OSError("it ended")
-            connection, pidfd, *memory = _unpacked(received[0][2])
+            if data.startswith(REFUSED):
+                raise RefusedForkError(data[len(REFUSED) :].decode("utf-8", "replace"))
+            handed = [number for _, _, packed in received for number in _unpacked(packed)]
+            if len(handed) < 2:  # noqa: PLR2004 - without its connection the child ends
+                for number in handed:
+                    os.close(number)
+                raise RefusedForkError(reason(OSError(errno.EMFILE, "")))
+            connection, pidfd, *memory = handed
             return Child(int(data), pidfd, socket.socket(fileno=connection), *memory)
         raise OSError("it does not answer")
 

@@ -5,6 +5,9 @@ its artefact's digest, or why it was refused. The key is made of everything the 
 bytes, wasmtime's version, the engine's settings and the processor. `<digest>.cwasm` is the artefact, named by its
 own SHA-256, so that two daemons which compile the same source at once can't mix their halves. Both appear by rename,
 whole or not at all. The worker checks the digest before it loads one; what fails that is compiled anew.
+
+Only what the compiler itself says of a file is remembered. A full disk, a limit or a process that was killed says
+nothing of it: that is a `TroubleError`, kept by nobody.
 """
 
 from __future__ import annotations
@@ -21,9 +24,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
+from swiftd import shortage
+from swiftd.cache import Cache
 from swiftd.children import LostError
-from swiftd.sandbox.messages import Compiled, Contract, Refused, decode_report
+from swiftd.errors import DaemonError
+from swiftd.paths import printable
+from swiftd.sandbox.messages import Compiled, Contract, Refused, Trouble, decode_report
 from swiftd.sweep import mark_used, sweep
+from swiftd.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,6 +41,8 @@ if TYPE_CHECKING:
 
 COMPILE_LIMIT = 90.0
 """Seconds for one compilation. A Python plugin takes 10; the child's limit is 60 of processor time."""
+LONGEST_WORDS = 300
+"""Characters of a crashed compiler's last words that are shown."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,17 +64,26 @@ class ChangedError(Exception):
     """The file changed while it was looked at."""
 
 
+class TroubleError(Exception):
+    """It can't be compiled, and nothing is known against the file."""
+
+    def __init__(self, message: str, *, again: bool) -> None:
+        super().__init__(message)
+        self.again = again
+        """Whether it is worth another try without anybody's doing."""
+
+
 class Compiler:
     """Finds artefacts in the cache, and makes those that are missing."""
 
-    def __init__(self, cache: Path, zygote: Zygote) -> None:
-        self._cache = cache
+    def __init__(self, cache: Cache | Path, zygote: Zygote) -> None:
+        self._place = cache if isinstance(cache, Cache) else Cache(cache)
         self._zygote = zygote
         self._under_way: dict[str, trio.Event] = {}
 
     def artefact(self, entry: Entry) -> Path:
         """Where an entry's artefact lies."""
-        return self._cache / f"{entry.digest}.cwasm"
+        return self._place.folder / f"{entry.digest}.cwasm"
 
     def cached(self, source: str) -> Entry | None:
         """What the cache has for the source with this SHA-256, if it is whole. Blocks for a read of one small file."""
@@ -90,8 +109,8 @@ class Compiler:
     def sweep(self, sources: Collection[str]) -> None:
         """Rid the cache of what none of these sources needs and nobody has used for long. Blocks: for a thread."""
         try:
-            sweep_unfinished(self._cache)
-            sweep(self._cache, {self._path(source).stem for source in sources}, time.time())
+            sweep_unfinished(self._place.folder)
+            sweep(self._place.folder, {self._path(source).stem for source in sources}, time.time())
         except OSError as error:
             _log.warning("the cache can't be swept now: %s", error)
 
@@ -100,7 +119,7 @@ class Compiler:
 
         Raises:
             ChangedError: the file is another one by now.
-            OSError: it can't be read, or the cache not be written.
+            TroubleError: it could not be compiled.
 
         """
         while (under_way := self._under_way.get(source)) is not None:  # another plugin has the same content
@@ -110,7 +129,15 @@ class Compiler:
         self._under_way[source] = done = trio.Event()
         try:
             entry = await self._compile(path, source)
-            await trio.to_thread.run_sync(self._write, source, entry)
+            try:
+                await in_thread(self._write, source, entry)
+            except OSError as error:
+                _log.warning("what was found out of %s can't be kept, and is again at the next start: %s", path, error)
+        except OSError as error:
+            what, again = shortage.of(error)
+            raise TroubleError(f"it can't be compiled: {what}", again=again) from error
+        except DaemonError as error:
+            raise TroubleError(f"it can't be compiled now: {error}", again=True) from error
         finally:
             del self._under_way[source]
             done.set()
@@ -119,25 +146,26 @@ class Compiler:
     async def _compile(self, path: Path, source: str) -> Entry:
         with ExitStack() as stack:
             wasm = stack.enter_context(open(path, "rb", opener=_without_waiting))  # noqa: ASYNC230 - opens only
-            artefact = stack.enter_context(tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False))
+            folder = self._place.ready()
+            artefact = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".new-", delete=False))
             stack.callback(_remove, artefact.name)
             child = await self._zygote.fork("c", [wasm.fileno(), artefact.fileno()])
             stack.callback(child.close)
             try:
                 with trio.move_on_after(COMPILE_LIMIT):
                     report = await child.answer(decode_report)
+                    if isinstance(report, Trouble):
+                        raise TroubleError(report.message, again=report.again)
                     if report.source != source:
                         raise ChangedError(str(path))
                     if isinstance(report, Refused):
                         return Entry(refused=report.message)
                     return self._keep(report, artefact.name)
             except LostError as error:
-                if not error.said_something:  # it does, when it is its own doing
-                    killed = "the compiler was killed, as when memory runs out: `swiftctl reload` tries again"
-                    raise ChildProcessError(killed) from error
-                refused = "the compiler gave up on it: it takes more than a minute or 4 GiB, or makes it crash"
-                return Entry(refused=refused)
-            return Entry(refused=f"compiling it takes longer than {COMPILE_LIMIT:.0f} s")
+                words = error.said + await child.rest()
+                _log.warning("%s: the compiler ended: %s", path, words.decode("utf-8", "replace") or "killed")
+                raise _ended(words) from error
+            raise TroubleError(f"compiling it takes longer than {COMPILE_LIMIT:.0f} s here", again=False)
 
     def _keep(self, report: Compiled, temporary: str) -> Entry:
         entry = Entry(
@@ -152,7 +180,7 @@ class Compiler:
 
     def _write(self, source: str, entry: Entry) -> None:
         body = msgspec.json.encode({"key": self._path(source).stem} | msgspec.to_builtins(entry))
-        with tempfile.NamedTemporaryFile(dir=self._cache, prefix=".new-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self._place.folder, prefix=".new-", delete=False) as file:
             file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
             file.flush()
             os.fsync(file.fileno())
@@ -160,7 +188,23 @@ class Compiler:
 
     def _path(self, source: str) -> Path:
         key = hashlib.sha256(f"{source}\n{self._zygote.runtime_id}".encode()).hexdigest()
-        return self._cache / f"{key}.json"
+        return self._place.folder / f"{key}.json"
+
+
+def _ended(words: bytes) -> TroubleError:
+    """Why the compiler ended, by its last words: those of Rust, of Python, or none."""
+    text = words.decode("utf-8", "replace")
+    if not text:
+        killed = "the compiler was killed from outside, as the kernel does when memory runs out"
+        return TroubleError(f"{killed}: it is tried again by itself", again=True)
+    if "memory allocation of" in text or "Cannot allocate memory" in text or "MemoryError" in text:
+        return TroubleError(shortage.of_memory(), again=False)
+    if "Fatal Python error" not in text and "most recent call first" in text:
+        return TroubleError(shortage.of_time(), again=False)
+    if "(os error 11)" in text or "WouldBlock" in text:
+        return TroubleError("the compiler got no thread (`ulimit -u`): it is tried again by itself", again=True)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return TroubleError(f"it makes the compiler crash: {printable(first[:LONGEST_WORDS])}", again=False)
 
 
 class _Named(msgspec.Struct):

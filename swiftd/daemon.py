@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import signal
-import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from swiftd import notify, paths
+from swiftd.cache import Cache
 from swiftd.catalog import Catalog
 from swiftd.check import Checker
 from swiftd.children import Zygote
@@ -33,7 +32,8 @@ from swiftd.switches import Switches
 from swiftd.watcher import watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from swiftd.listening import Endpoint
 
@@ -65,7 +65,9 @@ async def run(places: Places) -> None:
     signals_wanted = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with signals_wanted as signals, ExitStack() as stack:
         endpoint = stack.enter_context(listener(places.socket))
-        cache = stack.enter_context(_usable_cache(places.cache))
+        cache = Cache(places.cache, places.socket.parent)
+        stack.callback(cache.close)
+        _prepare(cache)
         journal = Journal()
         catalog = Catalog(journal)
         zygote = Zygote()
@@ -73,9 +75,9 @@ async def run(places: Places) -> None:
         compiler = Compiler(cache, zygote)
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
-        folders = Folders(places.plugins)
-        own = _own(places, cache)
-        reconciler = Reconciler(catalog, folders, switches, compiler, pool, own, config.compare)
+        reconciler = Reconciler(
+            catalog, Folders(places.plugins), switches, compiler, pool, _own(places), config.compare
+        )
         reconciler.use(config.current)
 
         def refresh() -> None:
@@ -140,24 +142,15 @@ async def _stop_when_unreachable(endpoint: Endpoint, stop: Callable[[], None], f
     stop()
 
 
-def _own(places: Places, cache: Path) -> list[Path]:
+def _own(places: Places) -> list[Path]:
     """What no grant may hand over. A configuration outside a folder of ours stands for itself alone."""
     config = places.config.parent if places.config.parent.name == paths.APP else places.config
-    return [places.socket.parent, config, *(folder for folder, _ in places.plugins), cache, places.state]
+    return [places.socket.parent, config, *(folder for folder, _ in places.plugins), places.cache, places.state]
 
 
-@contextmanager
-def _usable_cache(path: Path) -> Iterator[Path]:
-    """The cache folder; a temporary one, for this daemon's life, where it can't be used."""
+def _prepare(cache: Cache) -> None:
+    """Have the cache ready. Where there can be none, each compilation says why it fails."""
     try:
-        str(path).encode()
-        paths.make_private(path)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except (OSError, UnicodeEncodeError, paths.UnsafeFolderError) as error:
-        _log.warning("the cache can't be used: %s; each start compiles every plugin anew", error)
-        with tempfile.TemporaryDirectory(prefix="swiftd-cache-", dir=paths.temporary()) as temporary:
-            yield Path(temporary)
-    else:
-        sweep_unfinished(path)
-        yield path
+        sweep_unfinished(cache.ready())
+    except OSError as error:
+        _log.error("no plugin can be compiled: %s", error)

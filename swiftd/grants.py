@@ -1,6 +1,8 @@
 """From the grants in config.toml to what a sandbox process is told: paths expanded, checked and absolute.
 
-A grant that can't be given is left out and reported; the plugin runs without it. Two are refused on purpose. Writing
+A grant that can't be given is left out and reported; the plugin runs without it. A folder that is not there is given
+nevertheless, for it may be made or mounted at any time, and is reported as long as it is missing. Two are refused on
+purpose. Writing
 where swiftd keeps its socket, configuration or cache would let a plugin change what other plugins may do, or run code
 of its own outside the sandbox. Reading them is refused as well when they are named; a grant to read a whole home
 folder includes the configuration, and says so.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 HARMLESS_ENVIRONMENT = ("LANG", "TZ", "XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE")
 """What every plugin sees of the environment, beside LC_*."""
 
+LONGEST_NAME = 255
+"""Bytes of a folder's name: no file system of Linux takes more."""
+
 
 def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, list[str]]:
     """What is given of what the settings say, and why the rest is not.
@@ -40,7 +46,7 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
         for text in written:
             try:
                 given.append(_folder(text, kind, own, problems))
-            except (ValueError, OSError, RuntimeError) as error:
+            except (ValueError, RuntimeError) as error:
                 problems.append(f"grants.{kind}: {text!r} is not given: {error}")
         return given
 
@@ -63,6 +69,24 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     return grants, problems
 
 
+def lacking(grants: Grants) -> list[str]:
+    """What of the granted folders is not there now, and why. Blocks for some calls of `stat`."""
+    folders = [("read", *folder) for folder in grants.read] + [("write", *folder) for folder in grants.write]
+    return [f"grants.{kind}: {why}" for kind, guest, real in folders if (why := _why_not(guest, real))]
+
+
+def _why_not(guest: str, real: str) -> str | None:
+    """Why a worker can't be let into a folder now (sandbox/capabilities.py)."""
+    if os.path.realpath(guest) != real:
+        return f"{guest} leads elsewhere than when it was granted"
+    try:
+        return None if stat.S_ISDIR(Path(real).stat().st_mode) else f"{guest} is not a folder"
+    except FileNotFoundError:
+        return f"there is no {guest}"
+    except OSError as error:
+        return f"{guest} can't be looked at: {(error.strerror or str(error)).lower()}"
+
+
 def _real(path: Path) -> Path:
     """Where a path leads. Unlike `Path.resolve`, that of a link to itself is itself."""
     return Path(os.path.realpath(path))
@@ -81,7 +105,6 @@ def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> tuple[st
 
     Raises:
         ValueError: it is not given, and why.
-        OSError: it can't be looked at.
 
     """
     path = Path(_expanded(text))
@@ -90,10 +113,8 @@ def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> tuple[st
     real = _real(path)
     if not _is_text(str(path)) or not _is_text(str(real)):
         raise ValueError("it is no UTF-8")
-    if not path.exists():
-        raise ValueError(f"there is no {path}")
-    if not path.is_dir():
-        raise ValueError(f"{path} is not a folder")
+    if max(map(len, os.fsencode(path).split(b"/"))) > LONGEST_NAME:
+        raise ValueError(f"a name in it is longer than {LONGEST_NAME} bytes")
     for private in own:
         if real == private or private in real.parents or (kind == "write" and real in private.parents):
             raise ValueError(f"it would hand over swiftd's own {printable(private)}")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swiftd.catalog import Plugin, Version
     from swiftd.config import PluginSettings
+
+CHANGING_PAUSE = 0.25
+"""Seconds before another look at a file that changed while it was compiled: who writes it may not be done."""
+FIRST_PAUSE = 1.0
+"""Seconds before another try of what failed for no fault of the plugin's."""
+LONGEST_PAUSE = 60.0
+
+
+class RefusedError(Exception):
+    """A content can't serve as a plugin, and why."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,29 @@ class Job:
         self.plugin = plugin
         self.target = target
         self.scope = trio.CancelScope()
+        self.started = trio.current_time()
+
+
+class Trials:
+    """How long to wait before another try of what failed for no fault of the plugin's.
+
+    Twice as long after each failure, up to a minute, but so long that the tries take a tenth of the time at most.
+    """
+
+    def __init__(self) -> None:
+        self._failures: Counter[str] = Counter()  # by the source's SHA-256
+
+    async def again(self, job: Job, look: Callable[[Job], None]) -> None:
+        """Have another look after a pause: what a machine is short of now it may have later."""
+        doublings = min(self._failures[job.target.source], 10)
+        self._failures[job.target.source] += 1
+        took = trio.current_time() - job.started
+        await trio.sleep(max(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**doublings), 9 * took))
+        look(job)
+
+    def succeeded(self, job: Job) -> None:
+        """A try has not failed."""
+        self._failures.pop(job.target.source, None)
 
 
 class Batch:

@@ -13,30 +13,19 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd.children import Child, LostError
+from swiftd.cache import Cache
+from swiftd.children import LostError
 from swiftd.errors import DaemonError, PluginFault
-from swiftd.sandbox.messages import (
-    Failed,
-    Handle,
-    Handled,
-    Harden,
-    Hardened,
-    Load,
-    Loaded,
-    Reply,
-    Trigger,
-    Triggered,
-    Unload,
-    decode_reply,
-)
+from swiftd.sandbox.messages import Failed, Handle, Handled, Load, Trigger, Triggered, decode_reply
+from swiftd.worker import ArtefactError, Folders, Place, StaleError, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from swiftd.children import Zygote
@@ -50,92 +39,28 @@ WAIT_LIMIT = 2.0
 """Seconds that a call waits for a worker before it is told that all are busy."""
 BUSY_LIMIT = 0.25
 """Seconds to wait for a worker that runs a call, when something is to be done with each."""
-LOAD_LIMIT = 10.0
-"""Seconds for a worker to load one artefact. 40 MB take 0.03."""
 FIRST_CALL = 5.0
 """Seconds that a plugin has at least to say its trigger, whatever its deadline: it is asked once, maybe while the
 machine starts, and is refused if it does not answer."""
+STALE_TRIES = 3
+"""How often a call is begun before folders that are replaced all the time are given up."""
 SHORT_LIFE = 1.0
 """Seconds. A worker that ends by itself sooner than this is not replaced at once."""
 
 _log = logging.getLogger(__name__)
 
 
-Folders = tuple[frozenset[str], frozenset[str]]
-"""What all plugins together may read, and what they may write."""
-
-
-class ArtefactError(Exception):
-    """A worker refused an artefact: it must be compiled anew."""
-
-
-@dataclass
-class Place:
-    """Where there is one worker after the other; an extra one is for one worker only."""
-
-    is_extra: bool = False
-    is_wanted: bool = True
-    worker: Worker | None = None
-
-
-class Worker:
-    """One sandbox process and what it has loaded."""
-
-    def __init__(self, child: Child, folders: Folders, place: Place) -> None:
-        self.child = child
-        self.folders = folders
-        self.place = place
-        self.loaded: set[int] = set()
-        self.killed = False
-
-    async def load(self, load: Load) -> None:
-        """Load an artefact unless it is loaded already.
-
-        Raises:
-            ArtefactError: it is not what was compiled.
-            LostError: the worker ended.
-
-        """
-        if load.slot in self.loaded:
-            return
-        reply: Reply | None = None
-        with trio.move_on_after(LOAD_LIMIT):
-            reply = await self.child.ask(load, decode_reply)
-        if isinstance(reply, Loaded):
-            self.loaded.add(load.slot)
-        elif isinstance(reply, Failed):
-            raise ArtefactError(reply.message)
-        else:
-            self.kill()
-            raise LostError(self.child.pid)
-
-    async def keep_only(self, slots: Collection[int]) -> None:
-        """Forget all artefacts but these.
-
-        Raises:
-            LostError: the worker ended.
-
-        """
-        for slot in [slot for slot in self.loaded if slot not in slots]:
-            self.loaded.discard(slot)
-            await self.child.tell(Unload(slot))
-
-    def kill(self) -> None:
-        """End it: what it does is of no use any more."""
-        self.killed = True
-        self.child.kill()
-
-
 class Pool:
     """The workers, shared by all queries."""
 
-    def __init__(self, zygote: Zygote, size: int, cache: Path, journal: Journal) -> None:
+    def __init__(self, zygote: Zygote, size: int, cache: Cache | Path, journal: Journal) -> None:
         self.size = size
         self.hardening: list[str] = []
         """What the workers have given up, as the last one said."""
-        self._cache = os.path.realpath(cache)
+        self._cache = cache if isinstance(cache, Cache) else Cache(cache)
         self._journal = journal
-        self._folders: Folders = (frozenset(), frozenset())
+        self._lacking: dict[int, list[str]] = {}  # by slot, what the last run told of its granted folders
+        self._folders = self._folders_of(())
         self.killed = 0
         """How many workers were ended in mid-call, in this daemon's life."""
         self._zygote = zygote
@@ -145,6 +70,7 @@ class Pool:
         self._held: Counter[str] = Counter()  # workers by the plugin that has them
         self._waiting = 0
         self._extra = 0
+        self._complaint = ""
         self._freed = trio.lowlevel.ParkingLot()
         self._places: list[Place] = []
         self._nursery: trio.Nursery | None = None
@@ -185,18 +111,38 @@ class Pool:
         try:
             reply, seconds = await self._call(load, job)
             self._journal.ran(load.plugin, reply)
+            self._tell_what_lacks(load, reply.lacking)
             if isinstance(reply, Failed):
                 if reply.code == "artefact":
                     raise ArtefactError(reply.message)
+                assert reply.code != "stale"  # noqa: S101 - never returned by _call
                 raise PluginFault(reply.code, reply.message, seconds=seconds)
         except PluginFault as fault:
             self._journal.write(load.plugin, "error", f"{fault.code}: {fault}")
             raise
         return reply
 
+    def _tell_what_lacks(self, load: Load, lacking: list[str]) -> None:
+        """Granted folders come and go: the plugin's log says so at each change, not at each call."""
+        before = self._lacking.get(load.slot, [])
+        for why in lacking:
+            if why not in before:
+                self._journal.write(load.plugin, "warning", why)
+        if before and not lacking:
+            self._journal.write(load.plugin, "info", "all granted folders are there again")
+        self._lacking[load.slot] = lacking
+
     async def _call(self, load: Load, job: Trigger | Handle) -> tuple[Triggered | Handled | Failed, float]:
-        """The reply, and the seconds that the guest took for it."""
+        """A call by a worker that was let into the folders as they are now: the reply, and the guest's seconds."""
         self._open(load)
+        for _ in range(STALE_TRIES):
+            try:
+                return await self._call_one(load, job)
+            except StaleError:
+                self._renew([load])
+        raise PluginFault("busy", "its folders are replaced again and again: ask again")
+
+    async def _call_one(self, load: Load, job: Trigger | Handle) -> tuple[Triggered | Handled | Failed, float]:
         worker = await self._take(load.plugin)
         deadline = max(load.limits.deadline, FIRST_CALL) if isinstance(job, Trigger) else load.limits.deadline
         finished = False
@@ -206,9 +152,11 @@ class Pool:
             with trio.move_on_after(deadline):
                 reply: Triggered | Handled | Failed = await worker.child.ask(job, decode_reply)
                 finished = True
+                if isinstance(reply, Failed) and reply.code == "stale":
+                    raise StaleError(reply.message)
                 return reply, trio.current_time() - started
             raise PluginFault("timeout", f"no answer within its deadline of {deadline * 1000:.0f} ms")
-        except ArtefactError:
+        except (ArtefactError, StaleError):
             finished = True
             raise
         except LostError as error:
@@ -242,25 +190,33 @@ class Pool:
     async def remove(self, slot: int) -> None:
         """Have every worker forget an artefact, and those not wanted. A call that still wants it can load it again."""
         self._wanted.pop(slot, None)
-        loads = self._wanted.values()
-        self._set_folders(
-            frozenset(real for load in loads for _, real in load.grants.read),
+        self._lacking.pop(slot, None)
+        self._set_folders(self._folders_of(self._wanted.values()))
+        await self._each(lambda worker: worker.keep_only(self._wanted.keys()))
+
+    def _folders_of(self, loads: Iterable[Load]) -> Folders:
+        """Where artefacts are, and what these plugins were granted."""
+        loads = list(loads)
+        caches = [real for folder in self._cache.folders if _is_text(real := os.path.realpath(folder))]
+        return Folders(
+            frozenset([*caches, *(real for load in loads for _, real in load.grants.read)]),
             frozenset(real for load in loads for _, real in load.grants.write),
         )
-        await self._each(lambda worker: worker.keep_only(self._wanted.keys()))
 
     def _open(self, load: Load) -> None:
         """Let the workers have a plugin's folders. What one gave up it can't get back: it is replaced."""
-        if load.grants.read or load.grants.write:
-            read, write = self._folders
-            self._set_folders(
-                read.union(real for _, real in load.grants.read), write.union(real for _, real in load.grants.write)
-            )
+        if load.slot not in self._wanted:
+            more = self._folders_of([load])
+            self._set_folders(Folders(self._folders.read | more.read, self._folders.write | more.write))
 
-    def _set_folders(self, read: frozenset[str], write: frozenset[str]) -> None:
-        if self._folders == (read, write):
+    def _renew(self, loads: Iterable[Load]) -> None:
+        """Folders are others now than they were: no worker of now is let into them as they are."""
+        self._set_folders(self._folders_of([*self._wanted.values(), *loads]), anew=True)
+
+    def _set_folders(self, folders: Folders, *, anew: bool = False) -> None:
+        if self._folders == folders and not anew:
             return
-        self._folders = (read, write)
+        self._folders = replace(folders)  # an object of its own: a worker's folders are these or are of the past
         for worker in self._idle:
             worker.kill()
         self._idle.clear()  # the busy ones follow when they are given back
@@ -284,6 +240,8 @@ class Pool:
             except ArtefactError:
                 finished = True
                 raise
+            except StaleError:
+                self._renew(())  # those that come load it by themselves
             except LostError:
                 pass
             finally:
@@ -331,7 +289,7 @@ class Pool:
         self._put(worker)
 
     def _put(self, worker: Worker) -> None:
-        if worker.folders != self._folders or not worker.place.is_wanted:
+        if worker.folders is not self._folders or not worker.place.is_wanted:
             worker.kill()
         if worker in self._workers and not worker.killed:
             self._idle.append(worker)
@@ -350,22 +308,19 @@ class Pool:
             self._extra += 1
             self._nursery.start_soon(self._live_once)
 
-    async def _harden(self, worker: Worker) -> None:
-        read, write = worker.folders
-        reply: Reply | None = None
-        with trio.move_on_after(LOAD_LIMIT):
-            reply = await worker.child.ask(Harden([self._cache, *read], list(write)), decode_reply)
-        if not isinstance(reply, Hardened):
-            raise LostError(worker.child.pid)
-        self.hardening = reply.measures
-
     async def _live_once(self) -> None:
         try:
             await self._live(Place(is_extra=True))
         except DaemonError as error:
-            _log.error("%s", error)
+            self._complain(error)
         finally:
             self._extra -= 1
+
+    def _complain(self, error: DaemonError) -> None:
+        """Say why there is no new worker, once for as long as it is so."""
+        if str(error) != self._complaint:
+            _log.error("%s", error)
+        self._complaint = str(error)
 
     async def _keep_one(self, place: Place) -> None:
         """One worker after the other, for ever; after one that ended by itself at once, with a growing pause."""
@@ -375,7 +330,7 @@ class Pool:
             try:
                 killed = await self._live(place)
             except DaemonError as error:
-                _log.error("%s", error)
+                self._complain(error)
                 killed = False
             if killed or trio.current_time() - born > SHORT_LIFE:
                 pause = 0.0
@@ -392,16 +347,20 @@ class Pool:
         """
         started = trio.current_time()
         child = await self._zygote.fork("w")
+        self._complaint = ""
         folders = self._folders
         worker = place.worker = Worker(child, folders, place)
         try:
-            await self._harden(worker)
+            self.hardening = await worker.harden()
             while missing := [load for slot, load in self._wanted.items() if slot not in worker.loaded]:
                 for load in missing:
                     try:
                         await worker.load(load)
                     except ArtefactError:  # the next call that needs it fails, and has it compiled anew
                         self._wanted.pop(load.slot, None)
+                    except StaleError as error:
+                        self._renew(())
+                        raise LostError(child.pid) from error
             self._workers.add(worker)
             self._put(worker)
             _log.debug("worker %d serves after %.0f ms", child.pid, (trio.current_time() - started) * 1000)
@@ -417,3 +376,12 @@ class Pool:
         if not worker.killed:
             _log.warning("worker %d ended by itself", child.pid)
         return worker.killed
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be told to a worker. The cache is never used by one that can't."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from swiftd.errors import PluginFault, RequestError
-from swiftd.pool import ArtefactError
 from swiftd.protocol import Event, Item, PluginError, Results
 from swiftd.sandbox.messages import Handle, Handled, Limits
+from swiftd.worker import ArtefactError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -16,13 +16,14 @@ import msgspec
 import trio
 
 from swiftd.catalog import Catalog, Plugin, Version
-from swiftd.compiler import ChangedError, Compiler, Entry
+from swiftd.compiler import ChangedError, Compiler, Entry, TroubleError
 from swiftd.errors import DaemonError, PluginFault
 from swiftd.grants import expand
 from swiftd.introduction import introduce
-from swiftd.jobs import Batch, Job, Target
-from swiftd.pool import ArtefactError, Pool
+from swiftd.jobs import CHANGING_PAUSE, Batch, Job, RefusedError, Target, Trials
 from swiftd.sandbox.messages import Limits, Load
+from swiftd.threads import in_thread
+from swiftd.worker import ArtefactError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from swiftd.config import Config, PluginSettings
     from swiftd.folders import Folders, Found
+    from swiftd.pool import Pool
     from swiftd.switches import Switches
 
 PARALLEL_COMPILES = 2
@@ -38,17 +40,11 @@ PARALLEL_COMPILES = 2
 BATCH_LIMIT = 0.5
 """Seconds that a pass waits for the triggers of what it loaded. A plugin that takes longer comes on its own."""
 
-CHANGING_PAUSE = 0.25
-"""Seconds before another look at a file that changed while it was compiled: who writes it may not be done."""
 
 SWEEP_EVERY = 24 * 3600.0
 """Seconds between two sweeps of the cache."""
 
 _log = logging.getLogger(__name__)
-
-
-class RefusedError(Exception):
-    """A content can't serve as a plugin, and why."""
 
 
 class Reconciler:
@@ -83,6 +79,7 @@ class Reconciler:
         self._jobs: dict[str, Job] = {}
         self._queue: list[Job] = []  # those that wait to be compiled
         self._next_sweep = 0.0
+        self._trials = Trials()
         self._turn = trio.lowlevel.ParkingLot()
         self._compiling = 0
         self._nursery: trio.Nursery | None = None
@@ -162,7 +159,7 @@ class Reconciler:
 
     async def _pass(self) -> None:
         catalog = self._catalog
-        found = await trio.to_thread.run_sync(self._folders.scan, abandon_on_cancel=True)
+        found = await in_thread(self._folders.scan)
         batch = Batch()
         gone = [name for name in catalog.plugins if name not in found]
         for name in gone:
@@ -256,28 +253,37 @@ class Reconciler:
         plugins = self._catalog.plugins.values()
         sources = {plugin.source for plugin in plugins}
         sources |= {plugin.serving.source for plugin in plugins if plugin.serving is not None}
-        await trio.to_thread.run_sync(self._compiler.sweep, sources, abandon_on_cancel=True)
+        await in_thread(self._compiler.sweep, sources)
 
     # ---- one plugin's job ---------------------------------------------------------------------------------------
 
     async def _run(self, job: Job, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Do the work for one plugin, until it is done or not wanted any more."""
-        reason: str | None = None
+        reason, nursery = None, self._nursery
+        assert nursery is not None  # noqa: S101 - jobs run inside it
         with job.scope:
             try:
                 await work(job, *arguments)
             except ChangedError:
                 await trio.sleep(CHANGING_PAUSE)
-                if self._is_wanted(job):
-                    self._targets.pop(job.plugin.name)
-                    self.request()
+                self._look_again(job)
             except ArtefactError:
                 reason = "its compiled form was lost: is the cache folder's disk full or failing?"
+            except TroubleError as error:
+                reason = str(error)
+                if error.again:
+                    nursery.start_soon(self._trials.again, job, self._look_again)
             except (RefusedError, DaemonError) as error:
                 reason = str(error)
         if reason is not None and self._is_wanted(job):
             self._refuse(job.plugin, reason)
         self._end(job)
+
+    def _look_again(self, job: Job) -> None:
+        """Have a new job for what this one could not do."""
+        if self._is_wanted(job):
+            self._targets.pop(job.plugin.name)
+            self.request()
 
     async def _make(self, job: Job) -> None:
         """Compile, load and put in service."""
@@ -292,13 +298,12 @@ class Reconciler:
         try:
             if plugin.serving is None:
                 self._catalog.set_state(plugin, "compiling")
-            started = trio.current_time()
+            started = job.started = trio.current_time()
             entry = await self._compiler.compile(plugin.path, job.target.source)
-        except OSError as error:
-            raise RefusedError(f"it can't be compiled: {(error.strerror or str(error)).lower()}") from error
         finally:
             self._compiling -= 1
             self._turn.unpark_all()
+        self._trials.succeeded(job)
         plugin.times.compile_ms = round((trio.current_time() - started) * 1000, 1)
         await self._finish(job, entry, await self._load(job, entry), None)
 

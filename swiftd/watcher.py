@@ -21,6 +21,7 @@ import trio
 from watchfiles import Change, awatch
 
 from swiftd.folders import SUFFIX
+from swiftd.threads import can_start, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,9 @@ LOOKS = 30
 
 LOOK = 2.0
 """Seconds between two looks for what the kernel tells no watch of. Each costs a few calls of `stat`."""
+
+THREADS = 2
+"""What a watch takes: one that reads from the kernel, and one that waits for it."""
 
 MOST_LINKS = 40
 """Links that a path may lead through: what Linux allows."""
@@ -87,6 +91,8 @@ class _Watches:
                     self._changed()
 
     async def _until_others_are_needed(self, watched: Watched) -> None:
+        if not can_start(THREADS):
+            raise RuntimeError("no thread is to be had")
         news = awatch(
             *sorted(watched.folders),
             watch_filter=watched.concerns,
@@ -109,10 +115,7 @@ class _Watches:
                 while True:
                     await trio.sleep(LOOK)
                     before = self._identities
-                    try:
-                        now = await trio.to_thread.run_sync(_identities, before.keys(), abandon_on_cancel=True)
-                    except RuntimeError:  # no thread is to be had now
-                        continue
+                    now = await in_thread(_identities, before.keys())
                     if self._identities is before and (mounts_changed() or now != before):
                         self._stop.set()
         finally:

@@ -6,9 +6,12 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
+import socket
 import stat
+import tempfile
 import time
 
 import pytest
@@ -17,8 +20,8 @@ from daemons import BUNDLED, GUESTS, Daemon, children, component, eventually, wa
 from guests.cases import huge_function, with_module
 
 from swiftd import paths
-from swiftd.children import Zygote
-from swiftd.compiler import ChangedError, Compiler, sweep_unfinished
+from swiftd.children import Child, Zygote
+from swiftd.compiler import ChangedError, Compiler, TroubleError, sweep_unfinished
 from swiftd.sandbox.engine import runtime_id
 
 PLUGIN = GUESTS / "echo.wat"
@@ -103,11 +106,11 @@ async def test_a_file_that_changed_meanwhile_is_not_taken_for_what_it_was(compil
 
 
 @pytest.mark.parametrize("what", ["missing", "a folder"])
-async def test_a_file_that_can_t_be_read_is_an_os_error(compiler, own_cache, tmp_path, what):
+async def test_a_file_that_can_t_be_read_is_trouble_and_no_refusal(compiler, own_cache, tmp_path, what):
     path = tmp_path / "x.wasm"
     if what == "a folder":
         path.mkdir()
-    with pytest.raises(OSError, match="/x"):
+    with pytest.raises(TroubleError, match=r"no such file|is a directory"):
         await compiler.compile(path, "0" * 64)
     assert list(own_cache.iterdir()) == []
 
@@ -126,9 +129,9 @@ async def test_a_cancelled_compilation_ends_its_child_and_leaves_nothing(compile
     assert list(own_cache.iterdir()) == []
 
 
-def slow():
+def slow(size=100_000):
     """A plugin that takes about a second to compile."""
-    return with_module((BUNDLED / "echo.wasm").read_bytes(), huge_function(100_000))
+    return with_module((BUNDLED / "echo.wasm").read_bytes(), huge_function(size))
 
 
 @pytest.mark.parametrize("victim", ["child", "zygote"])
@@ -145,8 +148,9 @@ async def test_a_compilation_that_was_killed_is_no_refusal_to_remember(
         return child
 
     async def run():
-        with pytest.raises(ChildProcessError):
+        with pytest.raises(TroubleError, match="killed from outside") as caught:
             await compiler.compile(path, source_of(path))
+        assert caught.value.again
 
     monkeypatch.setattr(zygote, "fork", noticed)
     async with trio.open_nursery() as nursery:
@@ -158,6 +162,93 @@ async def test_a_compilation_that_was_killed_is_no_refusal_to_remember(
     assert compiler.cached(source_of(path)) is None
     assert list(own_cache.iterdir()) == []
     assert (await compiler.compile(PLUGIN, source_of(PLUGIN))).refused is None
+
+
+LIMITS = [
+    (resource.RLIMIT_AS, 300_000_000, "more than .* MiB of memory, which `ulimit -v` allows here"),
+    (resource.RLIMIT_DATA, 40_000_000, "more than 38.1 MiB of memory, which `ulimit -d` allows here"),
+    (resource.RLIMIT_CPU, 1, "more than 1 s of processor time, which `ulimit -t` allows here"),
+    (resource.RLIMIT_FSIZE, 50_000, "larger than 49 KiB, which `ulimit -f` allows here"),
+]
+
+
+@pytest.mark.parametrize(("limit", "value", "message"), LIMITS)
+async def test_a_limit_that_was_set_before_is_kept_and_named(
+    compiler, own_cache, zygote, tmp_path, limit, value, message
+):
+    path = tmp_path / "slow.wasm"
+    path.write_bytes(slow(500_000) if limit != resource.RLIMIT_FSIZE else (BUNDLED / "calc.wasm").read_bytes())
+    before = resource.prlimit(zygote._process.pid, limit)
+    resource.prlimit(zygote._process.pid, limit, (value, before[1]))
+    monkey = resource.getrlimit
+    with pytest.MonkeyPatch.context() as patch:  # the daemon has the same limits as its children
+        patch.setattr(resource, "getrlimit", lambda kind: (value, before[1]) if kind == limit else monkey(kind))
+        with pytest.raises(TroubleError, match=message) as caught:
+            await compiler.compile(path, source_of(path))
+    assert not caught.value.again
+    assert list(own_cache.iterdir()) == []  # nothing of it is remembered
+    resource.prlimit(zygote._process.pid, limit, before)
+    assert (await compiler.compile(PLUGIN, source_of(PLUGIN))).refused is None
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "no space is left"), (errno.EDQUOT, "quota"), (errno.EIO, "input/output error")],
+)
+async def test_trouble_with_the_disk_is_trouble_and_no_refusal(compiler, own_cache, monkeypatch, number, message):
+    def full(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "NamedTemporaryFile", full)
+        with pytest.raises(TroubleError, match=message) as caught:
+            await compiler.compile(PLUGIN, source_of(PLUGIN))
+    assert caught.value.again
+    assert (await compiler.compile(PLUGIN, source_of(PLUGIN))).refused is None
+
+
+async def test_what_can_t_be_remembered_serves_all_the_same(compiler, own_cache, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        entry = await compiler.compile(PLUGIN, source_of(PLUGIN))
+    assert entry.refused is None
+    assert compiler.artefact(entry).stat().st_size == entry.size
+    assert compiler.cached(source_of(PLUGIN)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "again"),
+    [
+        ("memory allocation of 33554432 bytes failed\nFatal Python error: Aborted\n", "4 GiB of memory", False),
+        ('Current thread 0x00007 (most recent call first):\n  File "x"\n', "60 s of processor time", False),
+        ("Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):", "crash", False),
+        ("thread panicked: Os { code: 11, kind: WouldBlock }\nFatal Python error: Aborted", "ulimit -u", True),
+        ("", "killed from outside", True),
+        ("\x1b]0;title\x07 and more", "crash: \ufffd]0;title\ufffd and more", False),
+    ],
+)
+async def test_a_crash_is_told_by_its_last_words_and_not_remembered(
+    compiler, own_cache, zygote, monkeypatch, words, message, again
+):
+    """A child that says so and ends, in the place of one that would have to be driven to it."""
+    process = await trio.lowlevel.open_process(["sleep", "60"])
+    ours, theirs = socket.socketpair()
+    theirs.sendall(words.encode())
+    theirs.close()
+
+    async def fork(*arguments):
+        return Child(process.pid, os.pidfd_open(process.pid), ours)
+
+    monkeypatch.setattr(zygote, "fork", fork)
+    with pytest.raises(TroubleError) as caught:
+        await compiler.compile(PLUGIN, source_of(PLUGIN))
+    await process.wait()
+    assert message in str(caught.value)
+    assert caught.value.again == again
+    assert list(own_cache.iterdir()) == []
 
 
 async def test_another_runtime_s_entries_are_not_seen(compiler, own_cache, zygote):

@@ -8,7 +8,7 @@ import pytest
 from daemons import GUESTS, eventually
 
 from swiftd.config import GrantSettings
-from swiftd.grants import expand
+from swiftd.grants import expand, lacking
 
 
 @pytest.fixture
@@ -43,8 +43,6 @@ def test_paths_are_expanded(home, monkeypatch):
     ("text", "reason"),
     [
         ("documents", "from the root"),
-        ("~/nowhere", "there is no"),
-        ("~/file", "not a folder"),
         ("$XDG_NO_SUCH_DIR/x", "is not set"),
         ("/" + "x" * 300, "not given"),
         ("~/.config/swift", "hand over"),
@@ -61,6 +59,32 @@ def test_what_cannot_be_given_is_reported_and_the_rest_is_given(home, text, reas
     assert len(problems) == 1
     assert "grants.read" in problems[0]
     assert reason in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nowhere", "there is no"), ("file", "not a folder"), ("file/x", "not a directory")]
+)
+def test_a_folder_that_is_not_there_is_given_and_reported_until_it_is(home, name, reason):
+    (home / "file").write_text("")
+    folder = home / name
+    grants, problems = expand(GrantSettings(read=[f"~/{name}"]), [])
+    assert (grants.read, problems) == (((str(folder), str(folder)),), [])
+    (problem,) = lacking(grants)
+    assert problem.startswith("grants.read: ")
+    assert str(folder) in problem
+    assert reason in problem
+    (home / "file").unlink()
+    folder.mkdir(parents=True)
+    assert lacking(grants) == []
+    folder.rmdir()
+    folder.symlink_to(home)
+    assert lacking(grants) == [f"grants.read: {folder} leads elsewhere than when it was granted"]
+
+
+def test_what_is_not_there_can_t_be_swiftd_s_own_either(home):
+    own = home / "later" / "swift"
+    assert expand(GrantSettings(write=["~/later"], read=["~/later/swift"]), [own])[0].write == ()
+    assert expand(GrantSettings(read=["~/later/swift/plugins"]), [own])[0].read == ()
 
 
 def test_writing_is_not_given_to_what_holds_swiftd_s_own_folders_but_reading_is_with_a_warning(home):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import resource
+import shutil
 import signal
 from collections import Counter
 from contextlib import suppress
@@ -16,12 +18,13 @@ import trio
 from daemons import GUESTS, PATIENCE, children, is_alive, wait_for_end
 
 from swiftd import paths
-from swiftd.children import Zygote
+from swiftd.children import START_LIMIT, Zygote
 from swiftd.compiler import Compiler
-from swiftd.errors import PluginFault
+from swiftd.errors import DaemonError, PluginFault
 from swiftd.journal import Journal
-from swiftd.pool import FIRST_CALL, MOST_EXTRA, ArtefactError, Pool
+from swiftd.pool import FIRST_CALL, MOST_EXTRA, Pool
 from swiftd.sandbox.messages import Grants, Handle, Limits, Load, Trigger
+from swiftd.worker import ArtefactError
 
 SIZE = 2
 
@@ -42,6 +45,7 @@ class Rig:
         path = GUESTS / f"{guest}.wat"
         entry = await self.compiler.compile(path, hashlib.sha256(path.read_bytes()).hexdigest())
         assert entry.refused is None
+        await until(lambda: len(self.pids()) <= self.pool.count)  # the process that compiled it is gone
         self._slots += 1
         fields = {
             "slot": self._slots,
@@ -506,3 +510,110 @@ def has_run_for_long(pid):
     with suppress(OSError):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]) > 20
     return False
+
+
+# ---- when no process can be made --------------------------------------------------------------------------------
+
+
+async def test_a_fork_that_fails_costs_no_healthy_worker(rig, caplog):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    zygote = rig.zygote._process.pid
+    before = resource.prlimit(zygote, resource.RLIMIT_NOFILE)
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, (3, before[1]))  # no descriptor for a new process's connection
+    first, second = rig.pids()
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: "no sandbox process can be made" in caplog.text)
+    with pytest.raises(DaemonError, match=r"too many files are open at once \(`ulimit -n`\)"):
+        await rig.zygote.fork("w")
+    assert [await rig.call(echo) for _ in range(20)] == [["echo:x"]] * 20
+    assert rig.pids() == {second}
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, before)
+    await rig.settled()
+    assert second in rig.pids()
+    assert rig.zygote._process.pid == zygote
+    assert caplog.text.count("no sandbox process can be made") == 1
+
+
+async def test_where_the_daemon_has_no_descriptor_for_a_new_process_the_others_live(rig):
+    before, soft = rig.pids(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, soft[1]))
+    try:
+        for number in range(3):
+            with suppress(DaemonError):  # with one left of two, the kernel hands over one
+                (await rig.zygote.fork("w")).close()
+            os.close(taken.pop(len(taken) // 2))
+            assert before <= rig.pids(), number
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, soft)
+        for number in taken:
+            os.close(number)
+    (await rig.zygote.fork("w")).close()
+    await rig.settled()
+    assert rig.pids() == before
+
+
+async def test_a_zygote_that_is_stopped_is_replaced_in_seconds(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    stopped = rig.zygote._process.pid
+    os.kill(stopped, signal.SIGSTOP)
+    for pid in rig.pids():
+        os.kill(pid, signal.SIGKILL)
+    with trio.fail_after(START_LIMIT - 1):
+        while True:
+            with suppress(PluginFault):
+                assert await rig.call(echo) == ["echo:x"]
+                break
+    assert not is_alive(stopped)
+
+
+# ---- folders ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_folder_that_is_another_now_is_met_by_another_worker(rig, tmp_path):
+    box = tmp_path / "box"
+    box.mkdir()
+    files = await rig.load("files-read", grants=Grants(read=((str(box), str(box)),)))
+    await rig.pool.add(files)
+    for text in ("first", "second"):
+        shutil.rmtree(box)
+        box.mkdir()
+        (box / "file").write_text(text)
+        assert await rig.call(files, "files-read:") == [text]
+    assert rig.pool.killed == 0
+    await rig.settled()
+
+
+async def test_many_calls_at_once_survive_a_folder_that_is_replaced_all_the_time(rig, tmp_path):
+    box = tmp_path / "box"
+    box.mkdir()
+    files, echo = await rig.load("files-read", grants=Grants(read=((str(box), str(box)),))), await rig.load("echo")
+    answers = Counter()
+
+    async def ask(load, count):
+        for _ in range(count):
+            try:
+                answers.update(await rig.call(load))
+            except PluginFault as fault:
+                answers[fault.code] += 1
+
+    async def replace(scope):
+        with scope:
+            while True:
+                box.rmdir()
+                box.mkdir()
+                await trio.sleep(0.01)
+
+    scope = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(replace, scope)
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask, files, 30)
+            asking.start_soon(ask, echo, 30)
+        scope.cancel()
+    assert set(answers) <= {"no-entry", "none", "echo:x", "busy"}
+    assert answers.total() == 60
+    assert await rig.call(files) in (["no-entry"], ["none"])
+    await rig.settled()

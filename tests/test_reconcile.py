@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,15 +12,15 @@ import trio.testing
 from daemons import PATIENCE
 
 from swiftd.catalog import Catalog
-from swiftd.compiler import ChangedError, Entry
+from swiftd.compiler import ChangedError, Entry, TroubleError
 from swiftd.config import Config, PluginSettings
 from swiftd.errors import DaemonError, PluginFault
 from swiftd.folders import Found
 from swiftd.introduction import TRIGGER_TRIES
 from swiftd.journal import Journal
-from swiftd.pool import ArtefactError
 from swiftd.reconcile import BATCH_LIMIT, PARALLEL_COMPILES, SWEEP_EVERY, Reconciler
 from swiftd.sandbox.messages import Contract, Triggered
+from swiftd.worker import ArtefactError
 
 CONTRACT = Contract("swift:launcher/runner", "record")
 
@@ -438,7 +439,7 @@ async def test_a_file_that_changes_while_it_is_compiled_is_looked_at_again(rig, 
 
 
 @pytest.mark.parametrize(
-    "error", [DaemonError("no process can be made"), OSError(28, "No space left on device"), ArtefactError("flipped")]
+    "error", [DaemonError("no process can be made"), TroubleError("too large", again=False), ArtefactError("flipped")]
 )
 async def test_what_the_machine_lacks_is_said_and_tried_again_when_asked(rig, error):
     rig.put("a", "one")
@@ -450,6 +451,48 @@ async def test_what_the_machine_lacks_is_said_and_tried_again_when_asked(rig, er
         await rig.settle()
         assert rig.states()["a"] == "refused"
         await rig.reconciler.reload(["a"])
+        assert rig.states()["a"] == "ready"
+
+
+async def test_what_the_machine_lacks_for_a_while_is_tried_again_by_itself_with_growing_pauses(rig, autojump_clock):
+    rig.put("a", "one")
+    begun = []
+    rig.compiler.faults["one"] = faults = [TroubleError("no space is left", again=True) for _ in range(9)]
+    async with rig.runs(patience=3600):
+        while rig.states().get("a") != "ready":
+            if len(faults) < 9 - len(begun):
+                begun.append(trio.current_time())
+                assert rig.catalog.plugins["a"].error in ("no space is left", None)
+            await trio.sleep(0.1)
+        pauses = [round(after - before) for before, after in itertools.pairwise(begun)]
+        assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert len(rig.compiler.begun) == 10
+
+
+async def test_a_reload_does_not_wait_for_the_next_try(rig, autojump_clock):
+    rig.put("a", "one")
+    rig.compiler.faults["one"] = [TroubleError("no space is left", again=True) for _ in range(2)]
+    async with rig.runs():
+        await rig.settle()
+        with trio.fail_after(0.5):
+            await rig.reconciler.reload(["a"])
+            assert rig.states()["a"] == "refused"
+            await rig.reconciler.reload(["a"])
+        assert rig.states()["a"] == "ready"
+        await trio.sleep(10)  # the tries that were to come are not made any more
+        assert len(rig.compiler.begun) == 3
+
+
+async def test_what_takes_long_to_fail_is_tried_the_more_rarely(rig, autojump_clock):
+    rig.put("a", "one")
+    rig.compiler.faults["one"] = [TroubleError("killed", again=True)]
+    rig.compiler.hold("one")
+    async with rig.runs(patience=3600):
+        await trio.sleep(30)
+        rig.compiler.held["one"].set()
+        await trio.sleep(200)
+        assert rig.states()["a"] == "refused"
+        await trio.sleep(100)
         assert rig.states()["a"] == "ready"
 
 
@@ -575,16 +618,17 @@ async def test_a_reload_tries_again_what_was_refused_and_leaves_alone_what_serve
         assert rig.catalog.plugins["b"].serving is before
 
 
-async def test_a_reload_looks_again_for_what_could_not_be_granted(rig, tmp_path):
+async def test_a_reload_looks_again_for_what_could_not_be_granted(rig, tmp_path, monkeypatch):
     rig.put("a", "one")
+    monkeypatch.delenv("XDG_LATER_DIR", raising=False)
     async with rig.runs():
         folder = tmp_path / "later"
         settings = PluginSettings()
-        settings.grants.read.append(str(folder))
+        settings.grants.read.append("$XDG_LATER_DIR")
         rig.reconciler.use(Config(plugins={"a": settings}))
         await rig.settle()
         assert len(rig.catalog.plugins["a"].problems) == 1
-        folder.mkdir()
+        monkeypatch.setenv("XDG_LATER_DIR", str(folder))
         await rig.reconciler.reload(["a"])
         assert rig.catalog.plugins["a"].problems == []
         assert str(folder) in str(rig.catalog.plugins["a"].serving.load.grants.read)

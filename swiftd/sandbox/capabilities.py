@@ -20,7 +20,7 @@ import wasmtime
 from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
-from swiftd.sandbox import host, lift
+from swiftd.sandbox import bound, host, lift
 from swiftd.sandbox.clock import MONOTONIC_CLOCK, WALL_CLOCK, StillClock
 from swiftd.sandbox.record import Record, Shared
 
@@ -63,26 +63,32 @@ class Capabilities:
                     self._shadow(root, name, item)
 
     def store(self, engine: Any) -> wasmtime.Store:
-        """A store for one run, with everything that the plugin was granted and nothing else."""
+        """A store for one run, with everything that the plugin was granted and nothing else.
+
+        Raises:
+            StaleError: a granted folder is another one now than when this process was let into it.
+
+        """
+        grants = self._load.grants
+        granted = [(*folder, False) for folder in grants.read] + [(*folder, True) for folder in grants.write]
+        given = [(*folder, _why_not(*folder[:2])) for folder in granted]
         store = wasmtime.Store(engine)
         limits = self._load.limits
         store.set_limits(limits.memory, limits.table_elements, limits.instances, limits.tables, limits.memories)
         self._shared.begin(self._load.slot)
         self.record = record = Record(limits.log, self._shared)
+        record.lacking = [why for *_, why in given if why]
         if self._clock is not None:
             self._clock.start()
         if self._has_wasi:
             wasi = wasmtime.WasiConfig()
-            grants = self._load.grants
             wasi.env = grants.env
-            for folders, writable in ((grants.read, False), (grants.write, True)):
-                for guest, real in folders:
-                    try:
-                        if os.path.realpath(guest) != real:
-                            raise WasmtimeError("it leads elsewhere now")
+            for guest, real, writable, why in given:
+                try:
+                    if why is None:
                         wasi.preopen_dir(real, guest, writable)
-                    except WasmtimeError:
-                        record.say("warning", f"the granted folder {guest} is not what it was when it was granted")
+                except WasmtimeError:
+                    record.lacking.append(f"the granted folder {guest} can't be opened")
             # These two are called by threads of wasmtime's, also after the run: each keeps to its own record.
             wasi.stdout_custom = lambda data: record.printed("stdout", data)
             wasi.stderr_custom = lambda data: record.printed("stderr", data)
@@ -158,3 +164,15 @@ class Capabilities:
     def _too_much_random(self, wanted: int) -> str:
         self.record.deny("random")
         return f"denied: {wanted} random bytes at once, where at most {self._load.limits.random // 1024} KiB are given"
+
+
+def _why_not(guest: str, real: str) -> str | None:
+    """Why a granted folder can't be given now. The path must lead to where it led, without links.
+
+    Raises:
+        StaleError: it is another one now than when this process was let into it.
+
+    """
+    if os.path.realpath(guest) != real:
+        return f"the granted folder {guest} is not what it was when it was granted: it leads elsewhere now"
+    return None if bound.is_there(real) else f"the granted folder {guest} is not there"

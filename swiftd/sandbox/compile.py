@@ -13,26 +13,25 @@ import os
 import re
 import resource
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wasmtime import WasmtimeError, wat2wasm
 from wasmtime import component as wc
 
+from swiftd import shortage
 from swiftd.sandbox.contract import AsyncExportError, ContractError, check_imports, read_contract
 from swiftd.sandbox.engine import make_engine
 from swiftd.sandbox.filetype import COMPONENT, is_text_form, text_form, what_it_is
 from swiftd.sandbox.hardening import harden
-from swiftd.sandbox.messages import Compiled, CompileReport, Refused, pack
+from swiftd.sandbox.messages import Compiled, CompileReport, Refused, Trouble, pack
 from swiftd.sandbox.producers import language
 from swiftd.text import one_line
+from swiftd.threads import can_start
 
 if TYPE_CHECKING:
     import socket
 
-MEMORY_LIMIT = 4 * 1024**3
-"""Bytes of address space. A Python plugin (18 MB) needs 0.5 GB of memory; threads reserve more than they use."""
-CPU_LIMIT = 60
-"""Seconds of processor time. That plugin takes 10."""
 NICENESS = 10
 
 LONGEST_REFUSAL = 500
@@ -48,27 +47,60 @@ _WITHOUT_ASYNC = {
 
 def serve(connection: socket.socket, source: int, artefact: int) -> None:
     """Compile what the descriptor `source` holds into the descriptor `artefact`, and report on `connection`."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT, CPU_LIMIT + 5))
-    os.nice(NICENESS)
-    harden((), ())
     # A crash, and the limit on processor time, leave some words on the connection: without any, the daemon takes it
-    # that the process was killed from outside, and does not hold it against the plugin.
-    faulthandler.enable(connection.fileno(), all_threads=False)
-    faulthandler.register(signal.SIGXCPU, connection.fileno(), all_threads=True, chain=True)
-    with open(source, "rb") as file:
-        wasm = file.read()
-    digest = hashlib.sha256(wasm).hexdigest()
+    # that the process was killed from outside. The compiler's own are written to stderr, as those of all native code.
+    os.dup2(connection.fileno(), 2)
+    faulthandler.enable(2, all_threads=False)
+    faulthandler.register(signal.SIGXCPU, 2, all_threads=True, chain=True)
     report: CompileReport
     try:
-        report = _compile(wasm, digest, artefact)
-    except ContractError as error:
-        report = _refused(digest, str(error))
-    except WasmtimeError as error:
-        report = _refused(digest, f"not a valid component: {str(error).strip().splitlines()[-1].strip()}")
+        _limit()
+        report = _report(source, artefact)
     except MemoryError:
-        report = _refused(digest, f"compiling it takes more than {MEMORY_LIMIT // 1024**3} GiB of memory")
+        report = Trouble(shortage.of_memory(), again=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is said
+        report = Trouble(f"the process that compiles failed: {type(error).__name__}: {error}", again=False)
     connection.sendall(pack(report))
+
+
+def _limit() -> None:
+    """Take no more than what compiling may take, nor more than what this process was allowed before."""
+    memory = shortage.allowed(resource.RLIMIT_AS, shortage.COMPILE_MEMORY)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    seconds = shortage.allowed(resource.RLIMIT_CPU, shortage.COMPILE_SECONDS)
+    end = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    if end == resource.RLIM_INFINITY or end > seconds + 5:
+        end = seconds + 5
+    # The signal must come before the end, or there are no last words.
+    resource.setrlimit(resource.RLIMIT_CPU, (min(seconds, max(1, end - 1)), end))
+    with suppress(OSError):
+        os.nice(NICENESS)
+    harden((), ())
+
+
+def _report(source: int, artefact: int) -> CompileReport:
+    try:
+        with open(source, "rb") as file:
+            wasm = file.read()
+    except OSError as error:
+        return Trouble(f"the file can't be read: {(error.strerror or str(error)).lower()}", again=True)
+    digest = hashlib.sha256(wasm).hexdigest()
+    try:
+        report, serialized = _compile(wasm, digest)
+    except ContractError as error:
+        return _refused(digest, str(error))
+    except WasmtimeError as error:
+        if "(os error 12)" in str(error):  # the kernel's ENOMEM
+            return Trouble(shortage.of_memory(), again=False)
+        return _refused(digest, f"not a valid component: {str(error).strip().splitlines()[-1].strip()}")
+    try:
+        with open(artefact, "wb") as file:
+            file.write(serialized)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Trouble(*shortage.of(error))
+    return report
 
 
 def _refused(source_digest: str, message: str) -> Refused:
@@ -76,9 +108,9 @@ def _refused(source_digest: str, message: str) -> Refused:
     return Refused(source_digest, message if len(message) <= LONGEST_REFUSAL else message[: LONGEST_REFUSAL - 1] + "…")
 
 
-def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
+def _compile(wasm: bytes, source_digest: str) -> tuple[Compiled, bytearray]:
     wasm = _binary(wasm)
-    engine = make_engine()
+    engine = make_engine(threads=can_start(os.cpu_count() or 1))
     component = wc.Component(engine, wasm)
     spoken = language(wasm)
     try:
@@ -88,17 +120,14 @@ def _compile(wasm: bytes, source_digest: str, artefact: int) -> Compiled:
         raise ContractError(f"{error}{hint}") from error
     check_imports(component, engine)
     serialized = component.serialize()
-    with open(artefact, "wb") as file:
-        file.write(serialized)
-        file.flush()
-        os.fsync(file.fileno())
-    return Compiled(
+    report = Compiled(
         source=source_digest,
         digest=hashlib.sha256(serialized).hexdigest(),
         contract=contract,
         language=spoken,
         imports=sorted(component.type.imports(engine)),
     )
+    return report, serialized
 
 
 def _binary(wasm: bytes) -> bytes:

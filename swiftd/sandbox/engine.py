@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import resource
 from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
 
 import swiftd
+from swiftd.shortage import allowed
 
-SETTINGS = "cranelift speed, no threads, 512 KiB stack"
+ROOM = 64 * 1024**3
+"""Bytes of address space from which on each linear memory gets 4 GiB of it, which makes checks of bounds needless. A
+plugin may have several, and one is made while the last is given back."""
+HAS_ROOM = allowed(resource.RLIMIT_AS, ROOM) == ROOM
+"""Whether that much may be used (`ulimit -v`): as it was before this process set limits of its own."""
+GROWTH = 1024 * 1024
+"""Bytes that a memory without such room is given ahead of time whenever it has to be moved."""
+
+SETTINGS = "cranelift speed, no threads, 512 KiB stack" + ("" if HAS_ROOM else ", bounds checked")
 """Names what `make_engine` sets: part of the cache's key, to be changed with it."""
 
 REPORT = 2
 """Counts the changes in what the compile child says of a component, which the cache keeps with the artefact."""
 
 
-def make_engine() -> wasmtime.Engine:
-    """An engine with no epochs and no fuel: a guest that runs too long is killed with its process."""
+def make_engine(*, threads: bool = True) -> wasmtime.Engine:
+    """An engine with no epochs and no fuel: a guest that runs too long is killed with its process.
+
+    It compiles with or without `threads` of its own; what comes out is the same.
+    """
     config = wasmtime.Config()
+    config.parallel_compilation = threads
+    if not HAS_ROOM:
+        config.memory_reservation = 0
+        config.memory_reservation_for_growth = GROWTH
+        config.memory_guard_size = 0
     config.cranelift_opt_level = "speed"
     config.wasm_threads = False
     config.shared_memory = False

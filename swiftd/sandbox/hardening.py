@@ -16,15 +16,16 @@ import os
 import resource
 from typing import TYPE_CHECKING
 
-from swiftd.sandbox import landlock, seccomp
+from swiftd.sandbox import bound, landlock, seccomp
+from swiftd.shortage import FILE_SIZE, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DESCRIPTORS = 4096
 """Open files at once. Each plugin that is loaded keeps one open, and one that lists folders a few dozen more."""
-FILE_SIZE = 512 * 1024 * 1024
-"""Bytes of a file that is written: an artefact, or whatever a plugin with a write grant writes."""
+USUAL_DESCRIPTORS = 1024
+"""What most systems allow at first, and a program may raise. Less is what somebody chose."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
@@ -50,6 +51,8 @@ def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
 
     Returns the names of what is in force.
     """
+    read, write = list(read), list(write)
+    bound.bind([*read, *write])
     libc = ctypes.CDLL(None, use_errno=True)
     done = []
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
@@ -61,8 +64,7 @@ def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
         (resource.RLIMIT_NOFILE, DESCRIPTORS),
         (resource.RLIMIT_FSIZE, FILE_SIZE),
     ):
-        hard = resource.getrlimit(limit)[1]
-        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        value = _raised(wanted) if limit == resource.RLIMIT_NOFILE else allowed(limit, wanted)
         resource.setrlimit(limit, (value, value))
     done.append("resource-limits")
     if version := landlock.restrict(read, write):
@@ -70,3 +72,11 @@ def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
     if seccomp.install():
         done.append("seccomp")
     return done
+
+
+def _raised(wanted: int) -> int:
+    """As many descriptors as are wanted, where the limit of now is none that somebody chose."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if USUAL_DESCRIPTORS <= soft < wanted:
+        return min(wanted, hard)
+    return allowed(resource.RLIMIT_NOFILE, wanted)

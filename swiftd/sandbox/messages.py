@@ -71,7 +71,7 @@ class Grants(msgspec.Struct, frozen=True):
     """What the user gave one plugin.
 
     A folder is the path under which the guest sees it, and what that path really was when it was granted: a plugin
-    that may write could turn a part of it into a link since.
+    that may write could turn a part of it into a link since. It may be missing for a while, or from the start.
     """
 
     read: tuple[tuple[str, str], ...] = ()
@@ -143,6 +143,8 @@ class Ran(msgspec.Struct, kw_only=True):
     """Level and text: what it printed, and what it logged through the host interface."""
     denied: list[str] = []
     """Capabilities it tried to use and has not, such as `clock`."""
+    lacking: list[str] = []
+    """Granted folders that it could not be given, and why: a sentence each."""
 
 
 class Hardened(msgspec.Struct, tag="hardened"):
@@ -172,8 +174,9 @@ class Handled(Ran, tag="handled"):
 class Failed(Ran, tag="failed"):
     """The guest, or its artefact, did not do what it should."""
 
-    code: PluginErrorCode | Literal["artefact"]
-    """`artefact`: the cache's file is not what it was; it must be compiled anew."""
+    code: PluginErrorCode | Literal["artefact", "stale"]
+    """`artefact`: the cache's file is not what it was; it must be compiled anew. `stale`: nothing was done, as a folder
+    is another one now than when this process was let into it; another process can do it."""
     message: str
 
 
@@ -202,7 +205,15 @@ class Refused(msgspec.Struct, tag="refused"):
     message: str
 
 
-CompileReport = Compiled | Refused
+class Trouble(msgspec.Struct, tag="trouble"):
+    """It could not be compiled, and the file is not to blame: nothing to remember of it."""
+
+    message: str
+    again: bool
+    """Whether it is worth another try without anybody's doing."""
+
+
+CompileReport = Compiled | Refused | Trouble
 
 
 def pack(message: Any) -> bytes:

@@ -87,6 +87,8 @@ class Record:
         """Until the instance is made. What a language's runtime asks for meanwhile is no attempt of the plugin's."""
         self.log: list[tuple[str, str]] = []
         self.denied: list[str] = []
+        self.lacking: list[str] = []
+        """Granted folders that it could not be given, and why."""
         self.stderr_end = bytearray()
         """The last of what came on stderr."""
         self._room = room

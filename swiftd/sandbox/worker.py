@@ -17,7 +17,7 @@ from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
 import swiftd
-from swiftd.sandbox import lift
+from swiftd.sandbox import bound, lift
 from swiftd.sandbox.capabilities import Capabilities
 from swiftd.sandbox.engine import make_engine
 from swiftd.sandbox.failures import failed
@@ -40,6 +40,7 @@ from swiftd.sandbox.messages import (
     pack,
 )
 from swiftd.sandbox.record import Shared
+from swiftd.shortage import allowed
 
 if TYPE_CHECKING:
     import socket
@@ -84,7 +85,10 @@ class Guest:
         To be followed by `clean_up`, once the reply is on its way.
         """
         capabilities = self._capabilities
-        self._used = store = capabilities.store(self._engine)
+        try:
+            self._used = store = capabilities.store(self._engine)
+        except bound.StaleError as error:
+            return Failed(code="stale", message=str(error))
         reply: Triggered | Handled | Failed
         record = capabilities.record
         try:
@@ -99,7 +103,7 @@ class Guest:
             reply = failed(error, record, self.limits, starting=record.starting)
         except lift.TooLargeError as error:
             reply = Failed(code="too-large", message=str(error))
-        reply.log, reply.denied = record.finish(), record.denied
+        reply.log, reply.denied, reply.lacking = record.finish(), record.denied, record.lacking
         return reply
 
     def clean_up(self) -> None:
@@ -135,11 +139,31 @@ class Guest:
 
 
 def _deserialize(engine: Any, load: Load) -> wc.Component:
-    """Load an artefact, after its digest was checked: wasmtime trusts what it is given here."""
+    """Load an artefact, after its digest was checked: wasmtime trusts what it is given here.
+
+    Raises:
+        StaleError: it lies in a folder that this process was not let into.
+        StaleArtefactError: it is not what was compiled.
+        OSError: it can't be read.
+
+    """
+    folder = os.path.realpath(os.path.dirname(load.artefact))  # noqa: PTH120 - a name
+    bound.is_there(folder)
     with open(load.artefact, "rb") as file:  # noqa: PTH123 - hashlib wants the file itself
         if hashlib.file_digest(file, "sha256").hexdigest() != load.digest:
             raise StaleArtefactError(f"{load.artefact} is not what was compiled")
-    return wc.Component.deserialize_file(engine, load.artefact)
+        if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            return wc.Component.deserialize_file(engine, load.artefact)
+        # From such a file system no code can be mapped: it is copied into this process's own memory.
+        file.seek(0)
+        code = file.read()
+    if hashlib.sha256(code).hexdigest() != load.digest:
+        raise StaleArtefactError(f"{load.artefact} is not what was compiled")
+    return wc.Component.deserialize(engine, code)
+
+
+ROOM = 1 << 62
+"""Bytes. More than any process can have."""
 
 
 class DataLimit:
@@ -150,13 +174,14 @@ class DataLimit:
     """
 
     def __init__(self) -> None:
+        self._most = allowed(resource.RLIMIT_DATA, ROOM)
         self._status = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)  # Landlock will hide /proc
 
     def set(self, limits: Limits) -> None:
-        """Allow what a plugin may take, on top of what is taken now."""
+        """Allow what a plugin may take, on top of what is taken now, but no more than this process was allowed."""
         taken = int(os.pread(self._status, 128, 0).split()[5]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (taken + limits.memory + limits.beyond, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (min(self._most, taken + limits.memory + limits.beyond), hard))
 
 
 def serve(connection: socket.socket, memory: int | None = None) -> None:
@@ -170,6 +195,8 @@ def serve(connection: socket.socket, memory: int | None = None) -> None:
     for job in _jobs(connection):
         if isinstance(job, Handle | Trigger):
             data_limit.set(guests[job.slot].limits)
+        elif isinstance(job, Load):
+            data_limit.set(job.limits)
         reply = _do(engine, guests, shared, job)
         if reply is not None:
             connection.sendall(pack(reply))
@@ -185,17 +212,23 @@ def _do(engine: Any, guests: dict[int, Guest], shared: Shared, job: Job) -> Repl
         case Harden():
             return Hardened(harden([*job.read, *_own_folders()], job.write))
         case Load():
-            try:
-                guests[job.slot] = Guest(engine, job, shared)
-            except (OSError, StaleArtefactError) as error:
-                return Failed(code="artefact", message=str(error))
-            except WasmtimeError as error:
-                return Failed(code="artefact", message=str(error).splitlines()[0])
-            return Loaded()
+            return _load(engine, guests, shared, job)
         case Unload():
             if guest := guests.pop(job.slot, None):
                 guest.close()
             return None
+
+
+def _load(engine: Any, guests: dict[int, Guest], shared: Shared, job: Load) -> Loaded | Failed:
+    try:
+        guests[job.slot] = Guest(engine, job, shared)
+    except bound.StaleError as error:
+        return Failed(code="stale", message=str(error))
+    except (OSError, StaleArtefactError) as error:
+        return Failed(code="artefact", message=str(error))
+    except WasmtimeError as error:
+        return Failed(code="artefact", message=str(error).splitlines()[0])
+    return Loaded()
 
 
 def _own_folders() -> list[str]:

@@ -6,13 +6,15 @@ the memory. It is single-threaded, never runs a guest, and makes no Engine, so a
 Its one connection, a SOCK_SEQPACKET pair, comes as a descriptor number on the command line. First it says what
 artefacts it can load (`runtime_id`). A request is one byte, `w` for a worker or `c` for a compile child, in the
 latter case with two descriptors, source and artefact. The answer is the child's number in decimal, with its
-descriptors: the child's connection, its pidfd, and a worker's memory that it shares with the daemon (record.py). The
-end of the connection is the end of this process, and so of every child.
+descriptors: the child's connection, its pidfd, and a worker's memory that it shares with the daemon (record.py); or `!`
+and the reason why there is no child, with none. The end of the connection is the end of this process, and so of every
+child.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -25,8 +27,10 @@ from swiftd.sandbox import worker
 from swiftd.sandbox.engine import runtime_id
 from swiftd.sandbox.hardening import detach
 from swiftd.sandbox.record import make_memory
+from swiftd.shortage import reason
 
-WORKER = b"w"
+WORKER, COMPILE = b"w", b"c"
+REFUSED = b"!"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,6 +39,7 @@ def main(descriptor: int) -> None:
     """Fork children until the daemon closes its end of the socket `descriptor`."""
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
+    _die_with(os.getppid())  # it may be stopped when the daemon ends, and would never read of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the daemon's terminal is the daemon's to act on
     signal.signal(signal.SIGCHLD, _reap)
     os.environ.clear()
@@ -49,27 +54,49 @@ def main(descriptor: int) -> None:
         request, descriptors, _flags, _address = socket.recv_fds(control, 1, 2)
         if not request:
             return
-        ours, theirs = socket.socketpair()
-        shared = _shared() if request == WORKER else []
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, {signal.SIGCHLD}
-        )  # a child must not be reaped before its pidfd is open
-        child = os.fork()
-        if child == 0:
-            ours.close()
-            control.close()
-            _become(request, theirs, [*descriptors, *shared], zygote)
-        theirs.close()
-        pidfd = os.pidfd_open(child)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         try:
-            socket.send_fds(control, [str(child).encode()], [ours.fileno(), pidfd, *shared])
+            answer, handed = _fork(control, request, descriptors, zygote)
+        except OSError as error:
+            answer, handed = REFUSED + reason(error).encode(), []
+        try:
+            socket.send_fds(control, [answer], handed)
         except OSError:
             return  # the daemon is gone, and the child sees the end of its connection
         finally:
-            ours.close()
-            for handed in (*descriptors, pidfd, *shared):
-                os.close(handed)
+            for number in (*descriptors, *handed):
+                os.close(number)
+
+
+def _fork(control: socket.socket, request: bytes, descriptors: list[int], zygote: int) -> tuple[bytes, list[int]]:
+    """A new child's number, with the daemon's end of its connection, its pidfd, and a worker's shared memory.
+
+    Raises:
+        OSError: none can be made, as when the user's processes are too many.
+
+    """
+    if request == COMPILE and len(descriptors) < 2:  # noqa: PLR2004 - source and artefact
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # or both would have come
+    ours, theirs = socket.socketpair()
+    shared = _shared() if request == WORKER else []
+    with ours, theirs:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # none must be reaped before its pidfd is open
+        try:
+            child = os.fork()
+            if child == 0:
+                ours.close()
+                control.close()
+                _become(request, theirs, [*descriptors, *shared], zygote)
+            try:
+                return str(child).encode(), [os.dup(ours.fileno()), os.pidfd_open(child), *shared]
+            except OSError:
+                os.kill(child, signal.SIGKILL)
+                raise
+        except OSError:
+            for number in shared:
+                os.close(number)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
 def _shared() -> list[int]:
