@@ -15,15 +15,20 @@ SHOWN = 12
 
 def lines(plugins: list[Message]) -> list[str]:
     """A line for each plugin that answers, and what is to be known of the others."""
+    return [line for line, _ in rows(plugins)]
+
+
+def rows(plugins: list[Message]) -> list[tuple[str, str]]:
+    """The same lines, each with the trigger that it tells of; no trigger where it tells of something else."""
     ready = [plugin for plugin in plugins if plugin["state"] in ("ready", "failing") and plugin["trigger"] is not None]
-    text = [_line(plugin) for plugin in sorted(ready, key=_order)]
-    if len(text) > SHOWN:
-        text[SHOWN - 1 :] = [f"… and {len(text) - SHOWN + 1} more: `swiftctl plugins` lists them"]
+    told = [(_line(plugin), plugin["trigger"]) for plugin in sorted(ready, key=_order)]
+    if len(told) > SHOWN:
+        told[SHOWN - 1 :] = [(f"… and {len(told) - SHOWN + 1} more: `swiftctl plugins` lists them", "")]
     for state, what in (("compiling", "still compiling"), ("refused", "refused (`swiftctl plugins` says why)")):
         names = [plugin["name"] for plugin in plugins if plugin["state"] == state]
         if names:
-            text.append(f"{what}: {', '.join(names)}")
-    return text or ["no plugins: put .wasm files into the folder `swift/plugins` of your configuration"]
+            told.append((f"{what}: {', '.join(names)}", ""))
+    return told or [("no plugins: put .wasm files into the folder `swift/plugins` of your configuration", "")]
 
 
 def triggers(plugins: list[Message]) -> str:

@@ -1,10 +1,14 @@
 """`swiftctl menu`: ask and choose in dmenu or one of its kin.
 
 Such a menu reads rows and prints the one chosen, or what was typed instead; nothing follows a key. So there are two
-steps: an empty menu to type into, then one with the answer. Typing something else there asks that. It goes on until
-an item is run or the menu is left.
+steps: a menu to type into, then one with the answer. Typing something else there asks that. It goes on until an item
+is run or the menu is left.
 
-All of them print a row's text, few its number. So no two rows have the same text: the second gets ` (2)`.
+What is to be said, such as what may be typed or that nothing was found, is rows as well, as not every menu shows its
+prompt. They start nothing: choosing one asks again, or what it tells of.
+
+All menus print a row's text, few its number. rows.py knows which row is meant, and keeps them apart from each other
+and from what is typed.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ import shutil
 import subprocess
 import time
 
-from swiftctl import STATUS_ANSWER, STATUS_EMPTY, DaemonError, SwiftctlError, hints, show
+from swiftctl import STATUS_ANSWER, STATUS_EMPTY, DaemonError, SwiftctlError, hints, notes, show
 from swiftctl import run as starter
+from swiftctl.rows import Rows
 from swiftctl.wire import connect
 
 TYPE_CHECKING = False
@@ -23,16 +28,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swiftctl import Options
-    from swiftctl.jsonlines import Message
 
 LINES = "15"
+
+WOFI = ["wofi", "--dmenu", "--insensitive", "--cache-file", os.devnull]
+"""No cache: it would move rows that were chosen before to the top."""
+WOFI += ["--define=allow_markup=false", "--define=allow_images=false"]
+"""A row is text, whatever the user has set for rows of other programs."""
 
 TOOLS: dict[str, Callable[[str], list[str]]] = {
     "dmenu": lambda prompt: ["dmenu", "-i", "-l", LINES, "-p", prompt],
     "bemenu": lambda prompt: ["bemenu", "-i", "-l", LINES, "-p", prompt],
     "rofi": lambda prompt: ["rofi", "-dmenu", "-i", "-l", LINES, "-p", prompt],
-    # No cache: it would move rows that were chosen before to the top.
-    "wofi": lambda prompt: ["wofi", "--dmenu", "--insensitive", "--cache-file", os.devnull, "--prompt", prompt],
+    "wofi": lambda prompt: [*WOFI, "--prompt", prompt],
     "fuzzel": lambda prompt: ["fuzzel", "--dmenu", f"--lines={LINES}", f"--prompt={prompt}> "],
     "tofi": lambda prompt: ["tofi", "--require-match=false", f"--prompt-text={prompt}: "],
     "walker": lambda prompt: ["walker", "--dmenu", "--placeholder", prompt],
@@ -40,8 +48,6 @@ TOOLS: dict[str, Callable[[str], list[str]]] = {
 WAYLAND = ("fuzzel", "wofi", "tofi", "bemenu", "walker", "rofi")
 X11 = ("rofi", "dmenu", "bemenu")
 
-NAME_MAX = 200
-"""Characters of a row. dmenu cuts what it reads into pieces of some thousand bytes."""
 PROMPT_MAX = 40
 
 WAIT_MS = 2000
@@ -52,18 +58,21 @@ def run(options: Options) -> int:
     """Ask, choose, run."""
     tool = options.tool or find()
     check(tool)
-    text, note = options.text, ""
+    text, note = show.harmless(options.text), ""
     while True:
-        prompt, rows = answer(options, text) if text else (triggers(options), {})
-        chosen = ask(tool, note or prompt, list(rows))
+        prompt, rows = answer(options, text, note) if text else first(options, note)
+        chosen = ask(tool, prompt, list(rows))
         if chosen is None:
             return STATUS_EMPTY
-        note = ""
-        if chosen not in rows:
+        row, note = rows.find(chosen), ""
+        if row is None:
             text = chosen
             continue
+        if not row.key:
+            text = row.asks
+            continue
         try:
-            if starter.start(starter.activate(options, rows[chosen])):
+            if starter.start(starter.activate(options, row.key)):
                 return STATUS_ANSWER
             note = "nothing to run there"
         except DaemonError:  # the answer is too old, or of an earlier daemon
@@ -98,18 +107,21 @@ def check(tool: str) -> None:
         raise SwiftctlError(f"{tool} is not installed: install it, or let `swiftctl menu` find another one")
 
 
-def triggers(options: Options) -> str:
-    """The prompt of the empty menu: what may be typed, in short."""
+def first(options: Options, note: str = "") -> tuple[str, Rows]:
+    """What to show before anything is asked: a prompt with what may be typed, in short, and rows with examples."""
     connection = connect(options, time.monotonic() + options.timeout)
     try:
-        short = hints.triggers(connection.ask({"op": "plugins"})[1]["plugins"])
-        return _cut(show.harmless(f"swift {short}".rstrip()), PROMPT_MAX)
+        plugins = connection.ask({"op": "plugins"})[1]["plugins"]
     finally:
         connection.close()
+    rows = Rows()
+    for told, trigger in [*([(note, "")] if note else []), *hints.rows(plugins)]:
+        rows.add_note(told, trigger)
+    return _prompt(f"swift {hints.triggers(plugins)}".rstrip()), rows
 
 
-def answer(options: Options, text: str) -> tuple[str, dict[str, str]]:
-    """What to show for the text: a prompt, and the rows with their keys."""
+def answer(options: Options, text: str, note: str = "") -> tuple[str, Rows]:
+    """What to show for the text: a prompt, and the rows."""
     connection = connect(options, time.monotonic() + options.timeout)
     try:
         results = connection.ask({"op": "query", "input": text, "wait_ms": WAIT_MS})[1]
@@ -117,26 +129,14 @@ def answer(options: Options, text: str) -> tuple[str, dict[str, str]]:
         connection.close()
     for error in results["errors"]:
         show.complain(f"{error['plugin']}: {error['message']} ({error['code']})")
-    if results["items"]:
-        prompt = text
-    elif results["errors"]:
-        prompt = "{plugin}: {message}".format_map(results["errors"][0])
-    else:
-        prompt = f"nothing: {text}"
-    return _cut(show.harmless(prompt), PROMPT_MAX), unique(results["items"])
-
-
-def unique(items: list[Message]) -> dict[str, str]:
-    """A row for each item, with its key."""
-    rows: dict[str, str] = {}
-    for item in items:
-        name = row = _cut(show.harmless(item["name"]).strip(), NAME_MAX) or "(no name)"
-        number = 1
-        while row in rows:
-            number += 1
-            row = f"{name} ({number})"
-        rows[row] = item["key"]
-    return rows
+    rows = Rows()
+    if note:
+        rows.add_note(note, text)
+    for item in results["items"]:
+        rows.add_item(item["name"], item["key"])
+    for line in notes.of(results):
+        rows.add_note(line, text)
+    return _prompt(text), rows
 
 
 def ask(tool: str, prompt: str, rows: list[str]) -> str | None:
@@ -157,5 +157,6 @@ def ask(tool: str, prompt: str, rows: list[str]) -> str | None:
     return said.strip() or None
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _prompt(text: str) -> str:
+    text = show.harmless(text)
+    return text if len(text) <= PROMPT_MAX else f"{text[: PROMPT_MAX - 1]}…"

@@ -113,3 +113,30 @@ def test_escape_runs_nothing(session, compositor, menu):
     compositor.type("", "Escape")
     assert started.wait(PATIENCE) == 1
     assert not (session.home / "copied").exists()
+
+
+def test_a_hint_is_a_row_that_asks_and_starts_nothing(session, compositor, menu):
+    started = menu()
+    before = compositor.picture()
+    compositor.type("", "Return")  # the calculator's, whose trigger alone is no calculation
+    before = compositor.settle(before)
+    compositor.type("=3*3", "Return")
+    compositor.settle(before)
+    assert started.poll() is None
+    compositor.type("", "Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("copied") == "9\n"
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_row_is_run_however_the_menu_prints_it(session, compositor, menu, number):
+    """tofi takes accents apart; markup and pictures, which the user has switched on for wofi, are text here."""
+    settings = session.home / ".config" / "wofi" / "config"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("allow_markup=true\nallow_images=true\n")
+    names = ["e\u0301", "caf\u00e9", "\ud55c\uae00  \u00fc ", "img:/x:text:\u30ac <b>b</b> &amp;"]
+    session.daemon.install(plugin("h", [(name, f"echo {at} >>$HOME/ran") for at, name in enumerate(names)]), "hard")
+    started = menu("--query", "h")
+    compositor.type("", *["Down"] * number, "Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == f"{number}\n"

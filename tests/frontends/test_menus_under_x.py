@@ -88,3 +88,25 @@ def test_escape_runs_nothing(session, screen, menu, tool):
     assert started.wait(PATIENCE) == 1
     time.sleep(0.2)
     assert not (session.home / "copied").exists()
+
+
+def test_a_hint_is_a_row_that_asks_and_starts_nothing(session, screen, menu, tool):
+    started = menu(tool)
+    press(screen, "Return")  # the calculator's, whose trigger alone is no calculation
+    screen.type("=3*3")
+    press(screen, "Return")
+    assert started.poll() is None
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("copied") == "9\n"
+
+
+def test_that_nothing_was_found_is_a_row_that_asks_again(session, screen, menu, tool):
+    started = menu(tool, "--query", "nobody")
+    screen.press("Return")
+    screen.settle()
+    screen.type("=3*3")
+    press(screen, "Return")
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("copied") == "9\n"

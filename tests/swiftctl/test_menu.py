@@ -13,8 +13,19 @@ from swiftctl_answers import item, line, results
 
 from swiftctl import menu
 from swiftctl.__main__ import main
+from swiftctl.rows import UNTYPED
 
 NAMES = ["first", "same", "same", "", "two\nlines", "same (2)", "x" * 5000]
+PLUGINS = [
+    {"name": name, "trigger": trigger, "state": state, "bundled": name == "calc"}
+    for name, trigger, state in [
+        ("calc", "=", "ready"),
+        ("new", None, "compiling"),
+        ("all", "", "ready"),
+        ("words", "> ", "ready"),
+    ]
+]
+HINTS = ["calc: =2+2*3", "words: > …", "all: whatever no other plugin takes", "still compiling: new"]
 ROWS = ["first", "same", "same (2)", "(no name)", "two lines", "same (2) (2)", "x" * 199 + "…"]
 
 
@@ -50,6 +61,10 @@ class Menus:
     def given(self, number=0):
         return (self.folder / f"given{number}").read_text().splitlines()
 
+    def notes(self, number=0):
+        """The rows that start nothing, as they look."""
+        return [row.replace(UNTYPED, "") for row in self.given(number) if UNTYPED in row]
+
 
 @pytest.fixture
 def menus(session, monkeypatch):
@@ -65,8 +80,7 @@ def serving(daemon):
 
     def reply(request):
         if request["op"] == "plugins":
-            plugins = [{"trigger": "="}, {"trigger": None}, {"trigger": ""}, {"trigger": ">"}]
-            return line(type="plugins", id=1, done=True, plugins=plugins)
+            return line(type="plugins", id=1, done=True, plugins=PLUGINS)
         if request["op"] == "query":
             found = NAMES if request["input"] == "=1" else []
             return results(*[item(name, key=f"k{number}") for number, name in enumerate(found)])
@@ -92,17 +106,41 @@ def test_the_row_that_was_chosen_is_run_whatever_its_name(menus, serving, sessio
     menus.install(tool, "=1", ROWS[chosen])
     assert main(["menu", tool]) == 0
     assert ran(session) == [str(chosen)]
-    assert (menus.given(0), menus.given(1)) == ([], ROWS)
+    assert (menus.notes(0), menus.given(1)) == (HINTS, ROWS)
     assert any("swift = >" in word for word in menus.called(0))
     assert any("=1" in word for word in menus.called(1))
 
 
 def test_it_goes_on_until_an_item_is_run(menus, serving, session):
-    menus.install("dmenu", "nothing there", "=1", ROWS[0], "=1", ROWS[1])
+    menus.install("dmenu", "nothing there", "=1", ROWS[0], ROWS[1])
     assert main(["menu"]) == 0
-    assert menus.called(1)[-1] == "nothing: nothing there"
-    assert menus.called(3)[-1] == "nothing to run there"
+    assert menus.called(1)[-1] == "nothing there"
+    assert menus.notes(1) == ["nothing found"]
+    assert menus.called(3)[-1] == "=1"
+    assert menus.notes(3) == ["nothing to run there"]
+    assert menus.given(3)[1:] == ROWS
     assert ran(session) == ["1"]
+
+
+@pytest.mark.parametrize(("hint", "asked"), [(HINTS[0], "="), (HINTS[1], "> "), (HINTS[2], ""), (HINTS[3], "")])
+def test_choosing_a_hint_asks_its_trigger(menus, serving, hint, asked):
+    menus.install("dmenu", UNTYPED.join(hint), "exit 1")
+    assert main(["menu"]) == 1
+    assert [request["input"] for request in serving.requests if request["op"] == "query"] == ([asked] if asked else [])
+    assert menus.notes(1) == (["nothing found"] if asked else HINTS)
+
+
+def test_choosing_a_note_asks_again(menus, serving):
+    menus.install("dmenu", UNTYPED.join("nothing found"), "exit 1")
+    assert main(["menu", "--query", "nobody"]) == 1
+    assert [request["input"] for request in serving.requests] == ["nobody"] * 2
+
+
+def test_a_text_that_reads_like_a_note_is_asked(menus, serving):
+    menus.install("dmenu", HINTS[0], "nothing found", "exit 1")
+    assert main(["menu"]) == 1
+    asked = [request["input"] for request in serving.requests if request["op"] == "query"]
+    assert asked == [HINTS[0], "nothing found"]
 
 
 @pytest.mark.parametrize("left", ["exit 1", "exit 2", ""])
@@ -131,7 +169,7 @@ def test_an_answer_that_is_too_old_is_asked_again(menus, daemon):
     daemon.replies(lambda request: results(item("a")) if request["op"] == "query" else expired)
     menus.install("dmenu", "a", "exit 1")
     assert main(["menu", "--query", "=1"]) == 1
-    assert menus.called(1)[-1] == "too old: choose again"
+    assert menus.notes(1) == ["too old: choose again"]
 
 
 def test_what_kept_plugins_from_answering_is_told(menus, daemon, capsys):
@@ -139,7 +177,8 @@ def test_what_kept_plugins_from_answering_is_told(menus, daemon, capsys):
     daemon.says(results(errors=errors))
     menus.install("dmenu", "exit 1")
     main(["menu", "--query", "=1"])
-    assert menus.called(0)[-1] == "calc: took longer"
+    assert menus.called(0)[-1] == "=1"
+    assert menus.notes(0) == ["calc: took longer"]
     assert capsys.readouterr().err == "swiftctl: calc: took longer (timeout)\n"
 
 
