@@ -207,6 +207,10 @@ class Screen:
     def type(self, text):
         self.session.run("xdotool", "type", "--clearmodifiers", "--delay", "15", "--", text)
 
+    def paste(self, text, key):
+        """Type a text and press a key without a pause anywhere."""
+        self.session.run("xdotool", "type", "--delay", "0", "--args", "1", text, "key", "--delay", "0", key)
+
     def press(self, *keys):
         self.session.run("xdotool", "key", "--clearmodifiers", *keys)
 

@@ -20,6 +20,7 @@ def fzf(session, terminal):
     def start(*options):
         session.serve()
         session.environment["DISPLAY"] = ":0"  # for the clipboard, which is a script here
+        session.environment["FZF_DEFAULT_OPTS"] = "--pointer=>"  # as in 0.38
         terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
         terminal.shows("swift>")
         terminal.shows("calc: =2+2*3")

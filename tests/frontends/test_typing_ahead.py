@@ -10,9 +10,18 @@ import time
 
 import pytest
 from frontend_plugin import plugin, telling
-from frontend_session import needs
+from frontend_session import PATIENCE, needs
+
+from swiftctl.rofi_start import LIVE_SINCE, version
 
 in_fzf = needs("fzf", "tmux")
+live = pytest.mark.skipif(version() < LIVE_SINCE, reason="needs rofi 1.7.6")
+
+
+def in_rofi(test):
+    return pytest.mark.xserver(needs("rofi", "Xvfb", "xdotool", "import")(test))
+
+
 PAUSES = [0.01, 0.03, 0.06, 0.09, 0.09]
 """Seconds between the last key and Enter."""
 
@@ -137,3 +146,107 @@ def test_a_key_of_the_users_that_prints_the_text_asks_it(session, terminal, fzf)
     terminal.press("C-o")
     terminal.shows("status 0")
     assert session.said("ran") == "tA\n"
+
+
+@pytest.fixture
+def rofi(session, screen):
+    """Starts rofi and waits for its window."""
+    session.daemon.install(telling("t", slow_end="!"), "telling")
+    session.daemon.config.write_text('[plugins.telling]\ndeadline = "20s"\n')
+
+    def start(*options):
+        session.serve()
+        process = session.start("swiftctl", "rofi", *options)
+        screen.window("rofi")
+        screen.settle()
+        return process
+
+    return start
+
+
+def shown_after(screen, text, *keys):
+    """Type and press, and wait until the screen has changed and stands still."""
+    before = screen.picture()
+    screen.type(text)
+    if keys:
+        screen.press(*keys)
+    return screen.settle(before)
+
+
+@in_rofi
+def test_rofi_starts_what_the_last_text_asks(session, screen, rofi):
+    expected = ""
+    for number, pause in enumerate(PAUSES):
+        started = rofi()
+        before = shown_after(screen, f"t{number}", "Return")
+        screen.type(f"t{number}x")
+        time.sleep(pause)
+        screen.press("Return")
+        screen.settle(before)
+        screen.press("Return")
+        assert started.wait(PATIENCE) == 0
+        expected += f"t{number}x\n"
+        assert session.said("ran", lambda text, wanted=expected: len(text) >= len(wanted)) == expected
+
+
+@in_rofi
+def test_rofi_starts_what_was_pasted_with_enter_at_once(session, screen, rofi):
+    started = rofi()
+    before = screen.picture()
+    screen.paste("t12*34", "Return")
+    screen.settle(before)
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == "t12*34\n"
+
+
+@in_rofi
+def test_rofi_waits_for_a_slow_answer(session, screen, rofi):
+    """One Enter asks, the next one chooses: there is no third for what takes longer than a moment."""
+    started = rofi()
+    screen.type("tAB!")
+    before = screen.settle()
+    screen.press("Return")
+    screen.settle(before)
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == "tAB!\n"
+
+
+@in_rofi
+@live
+def test_live_rofi_starts_what_the_last_key_asks(session, screen, rofi):
+    expected = ""
+    for number, pause in enumerate(PAUSES):
+        started = rofi("--live")
+        shown_after(screen, f"t{number}")
+        screen.type("x")
+        time.sleep(pause)
+        screen.press("Return")
+        assert started.wait(PATIENCE) == 0
+        expected += f"t{number}x\n"
+        assert session.said("ran", lambda text, wanted=expected: len(text) >= len(wanted)) == expected
+
+
+@in_rofi
+@live
+def test_live_rofi_starts_what_was_pasted_with_enter_at_once(session, screen, rofi):
+    started = rofi("--live")
+    screen.paste("t12*34", "Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == "t12*34\n"
+
+
+@in_rofi
+@live
+def test_live_rofi_asks_again_for_what_was_slow(session, screen, rofi):
+    started = rofi("--live")
+    before = shown_after(screen, "tA")
+    screen.type("B!")
+    screen.settle(before)
+    screen.press("Return")  # on the row that asks again
+    screen.settle()
+    assert not (session.home / "ran").exists()
+    screen.press("Return")
+    assert started.wait(PATIENCE) == 0
+    assert session.said("ran") == "tAB!\n"

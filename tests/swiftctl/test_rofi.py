@@ -19,6 +19,8 @@ CALC = {"name": "calc", "trigger": "=", "state": "ready", "bundled": True}
 OTHER = {"name": "a<b", "trigger": "a<", "state": "ready", "bundled": False}
 SLOW = {"name": "slow", "trigger": None, "state": "compiling", "bundled": False}
 NO_NEGATION = ["-matching-negate-char", "\\x0"]
+SOON = {"deadline_ms": rofi.SOON_MS}
+LONG = {"deadline_ms": rofi.LONG_MS, "wait_ms": rofi.WAIT_MS}
 FAILURE = line(type="error", id=1, done=True, code="unknown-key", message="too old")
 
 
@@ -87,7 +89,7 @@ def test_a_daemon_that_must_start_first_does_not_hold_rofi_up(daemon, call):
 def test_what_was_typed_is_asked_whatever_it_looks_like(daemon, call, text, words):
     daemon.says(results(item("a"), item("b", key="k2")))
     assert call(2, text, words=words).names == ["a", "b"]
-    assert daemon.requests == [{"id": 1, "op": "query", "input": text, "deadline_ms": rofi.SOON_MS}]
+    assert daemon.requests == [{"id": 1, "op": "query", "input": text} | (SOON if "--live" in words else LONG)]
 
 
 def test_other_commands_are_not_taken_for_rofi(daemon, monkeypatch, capsys):
@@ -126,6 +128,11 @@ def test_live_rows_stay_and_so_does_the_entry(call, daemon):
             ["… ask again, and wait longer"],
         ),
         (
+            {"errors": [{"plugin": "x", "code": "trap", "message": "3 failures in a row, next try in 2 s"}]},
+            "x: 3 failures in a row, next try in 2 s",
+            ["… ask again, and wait longer"],
+        ),
+        (
             {
                 "status": "partial",
                 "items": [item("a")],
@@ -144,10 +151,11 @@ def test_what_kept_plugins_from_answering_is_told(call, daemon, fields, message,
     assert page.rows
 
 
-def test_asking_again_waits_longer(call, daemon):
+@pytest.mark.parametrize("words", [["rofi"], ["rofi", "--live"]])
+def test_asking_again_waits_longer(call, daemon, words):
     daemon.says(results(item("a")))
-    assert call(1, "… ask again", info=" =1").names == ["a"]
-    assert daemon.requests == [{"id": 1, "op": "query", "input": "=1", "deadline_ms": rofi.LONG_MS}]
+    assert call(1, "… ask again", info=" =1", words=words).names == ["a"]
+    assert daemon.requests == [{"id": 1, "op": "query", "input": "=1"} | LONG]
 
 
 def replies(requests):
