@@ -10,15 +10,15 @@ import os
 import shutil
 import stat
 import time
-from pathlib import Path
 
-from swiftctl import STATUS_ANSWER, STATUS_EMPTY, SwiftctlError, clipboard, menu, opener, own, show
+from swiftctl import STATUS_ANSWER, STATUS_EMPTY, SwiftctlError, clipboard, menu, opener, own, service, show
 from swiftctl.wire import PROTOCOL, connect
 from swiftd import __version__, paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from typing import Literal
 
     from swiftctl import Options
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 MARKS = {"good": ("ok", "green"), "trouble": ("!!", "red"), "note": ("--", "yellow")}
 
 RESTART = "end it with `swiftctl stop`: the next query starts another"
-
-UNIT_FOLDERS = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user")
 
 
 def run(options: Options) -> int:
@@ -80,7 +78,7 @@ def daemon(options: Options) -> Iterator[Finding]:
 
 
 def plugins(listed: list[Message]) -> Iterator[Finding]:
-    """Those in trouble, and the number of the others."""
+    """Those in trouble, those that are on their way, and the names of the others."""
     well = [plugin["name"] for plugin in listed if plugin["state"] == "ready"]
     for plugin in listed:
         name, state, error = plugin["name"], plugin["state"], plugin["error"] or ""
@@ -90,8 +88,10 @@ def plugins(listed: list[Message]) -> Iterator[Finding]:
             yield "note", f"plugin {name} is being compiled", "it answers in a moment"
     if well:
         yield "good", f"plugins: {', '.join(well)}", ""
-    else:
+    elif not listed:
         yield "trouble", "no plugin is ready", f"put .wasm files into {paths.defaults().plugins}"
+    elif all(plugin["state"] == "disabled" for plugin in listed):
+        yield "trouble", "no plugin is ready, all are switched off", "`swiftctl enable` switches one on"
 
 
 def folders(places: paths.Paths, *, usual_socket: bool) -> Iterator[Finding]:
@@ -155,14 +155,9 @@ def any_of(name: str, tools: tuple[str, ...], advice: str, *, needed: bool = Tru
 
 def units() -> Iterator[Finding]:
     """Whether systemd can start the daemon."""
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"))
-    if not (runtime / "systemd").is_dir():
+    if not service.has_manager():
         yield "note", "no systemd user manager here", "swiftctl starts the daemon itself"
-        return
-    config = paths.base("XDG_CONFIG_HOME", ".config")
-    data = paths.base("XDG_DATA_HOME", ".local/share")
-    for place in (config / "systemd/user", *map(Path, UNIT_FOLDERS), data / "systemd/user"):
-        if (place / "swiftd.socket").exists():
-            yield "good", f"systemd units: {place}", ""
-            return
-    yield "note", "systemd units: not installed", "`swiftctl service install` lets systemd start the daemon"
+    elif service.is_installed():
+        yield "good", "systemd units: installed", ""
+    else:
+        yield "note", "systemd units: not installed", "`swiftctl service install` lets systemd start the daemon"

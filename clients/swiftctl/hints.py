@@ -12,6 +12,10 @@ EXAMPLES = {"calc": "2+2*3", "echo": "hello"}
 SHOWN = 12
 """Lines, so that a menu keeps room for its rows."""
 
+OTHERS = {("found", "compiling"): "still compiling", ("refused",): "refused (`swiftctl plugins` says why)"}
+OFF = "all plugins are switched off: `swiftctl enable` switches one on"
+NONE = "no plugins: put .wasm files into the folder `swift/plugins` of your configuration"
+
 
 def lines(plugins: list[Message]) -> list[str]:
     """A line for each plugin that answers, and what is to be known of the others."""
@@ -24,11 +28,13 @@ def rows(plugins: list[Message]) -> list[tuple[str, str]]:
     told = [(_line(plugin), plugin["trigger"]) for plugin in sorted(ready, key=_order)]
     if len(told) > SHOWN:
         told[SHOWN - 1 :] = [(f"… and {len(told) - SHOWN + 1} more: `swiftctl plugins` lists them", "")]
-    for state, what in (("compiling", "still compiling"), ("refused", "refused (`swiftctl plugins` says why)")):
-        names = [plugin["name"] for plugin in plugins if plugin["state"] == state]
+    for states, what in OTHERS.items():
+        names = [plugin["name"] for plugin in plugins if plugin["state"] in states]
         if names:
             told.append((f"{what}: {', '.join(names)}", ""))
-    return told or [("no plugins: put .wasm files into the folder `swift/plugins` of your configuration", "")]
+    if not told:
+        told.append((OFF if plugins else NONE, ""))
+    return told
 
 
 def triggers(plugins: list[Message]) -> str:

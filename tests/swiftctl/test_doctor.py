@@ -87,10 +87,31 @@ def test_a_section_for_no_plugin_is_a_note(desk, daemon, capsys):
     assert f"--  config.toml, {notice}" in capsys.readouterr().out
 
 
-def test_a_plugin_that_compiles_is_no_trouble(desk, answers, capsys):
-    answers(READY, READY | {"name": "x", "state": "compiling"})
+@pytest.mark.parametrize("state", ["found", "compiling"])
+@pytest.mark.parametrize("others", [[READY], []])
+def test_plugins_that_compile_are_no_trouble(desk, answers, capsys, state, others):
+    answers(*others, READY | {"name": "x", "state": state}, READY | {"name": "y", "state": state})
     assert main(["doctor"]) == 0
-    assert "--  plugin x is being compiled" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--  plugin x is being compiled" in out
+    assert "--  plugin y is being compiled" in out
+    assert "no plugin is ready" not in out
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["refused", "refused"], "!!  plugin b is refused: why"),
+        (["disabled", "refused"], "!!  plugin b is refused: why"),
+        (["disabled", "disabled"], "!!  no plugin is ready, all are switched off: `swiftctl enable`"),
+    ],
+)
+def test_where_no_plugin_will_answer_it_says_why(desk, answers, capsys, states, told):
+    answers(*(READY | {"name": name, "state": state, "error": "why"} for name, state in zip("ab", states, strict=True)))
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert told in out
+    assert "put .wasm files" not in out
 
 
 @pytest.mark.parametrize("program", ["rofi", "xclip", "xdg-open"])
@@ -138,9 +159,18 @@ def test_without_a_graphical_session_menus_are_not_missed(desk, answers, capsys,
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_units_are_looked_for_where_there_is_a_user_manager(desk, answers, capsys, installed):
+    (desk / "bin" / "systemctl").touch(mode=0o755)
     (desk / "systemd").mkdir()
+    (desk / "systemd" / "private").touch()
     if installed:
         (desk / "config" / "systemd" / "user").mkdir(parents=True)
         (desk / "config" / "systemd" / "user" / "swiftd.socket").touch()
     main(["doctor"])
-    assert (f"ok  systemd units: {desk}" in capsys.readouterr().out) == installed
+    out = capsys.readouterr().out
+    assert ("ok  systemd units: installed" in out) == installed
+    assert ("--  systemd units: not installed" in out) == (not installed)
+
+
+def test_without_a_user_manager_units_are_not_missed(desk, answers, capsys):
+    main(["doctor"])
+    assert "--  no systemd user manager here" in capsys.readouterr().out
