@@ -33,13 +33,21 @@ LINES = "15"
 
 WOFI = ["wofi", "--dmenu", "--insensitive", "--cache-file", os.devnull]
 """No cache: it would move rows that were chosen before to the top."""
-WOFI += ["--define=allow_markup=false", "--define=allow_images=false"]
+WOFI += ["--matching=contains", "--define=allow_markup=false", "--define=allow_images=false"]
 """A row is text, whatever the user has set for rows of other programs."""
+
+LITERAL = {
+    "fuzzel": {"--match-mode": "exact", "--no-fuzzy": ""},
+    "tofi": {"--matching-algorithm": "normal", "--fuzzy-match": "false"},
+}
+"""Options, of which each version has one: a fuzzy search finds hints for nearly everything that is typed."""
+HELP_PATIENCE = 5.0
+"""Seconds for a menu to print its options."""
 
 TOOLS: dict[str, Callable[[str], list[str]]] = {
     "dmenu": lambda prompt: ["dmenu", "-i", "-l", LINES, "-p", prompt],
     "bemenu": lambda prompt: ["bemenu", "-i", "-l", LINES, "-p", prompt],
-    "rofi": lambda prompt: ["rofi", "-dmenu", "-i", "-l", LINES, "-p", prompt],
+    "rofi": lambda prompt: ["rofi", "-dmenu", "-i", "-matching", "normal", "-l", LINES, "-p", prompt],
     "wofi": lambda prompt: [*WOFI, "--prompt", prompt],
     "fuzzel": lambda prompt: ["fuzzel", "--dmenu", f"--lines={LINES}", f"--prompt={prompt}> "],
     "tofi": lambda prompt: ["tofi", "--require-match=false", f"--prompt-text={prompt}: "],
@@ -58,10 +66,11 @@ def run(options: Options) -> int:
     """Ask, choose, run."""
     tool = options.tool or find()
     check(tool)
+    literal = literally(tool)
     text, note = show.harmless(options.text), ""
     while True:
         prompt, rows = answer(options, text, note) if text else first(options, note)
-        chosen = ask(tool, prompt, list(rows))
+        chosen = ask([*TOOLS[tool](prompt), *literal], list(rows))
         if chosen is None:
             return STATUS_EMPTY
         row, note = rows.find(chosen), ""
@@ -107,6 +116,19 @@ def check(tool: str) -> None:
         raise SwiftctlError(f"{tool} is not installed: install it, or let `swiftctl menu` find another one")
 
 
+def literally(tool: str) -> list[str]:
+    """The options by which this version of the menu shows rows that contain what is typed, and no others."""
+    if tool not in LITERAL:
+        return []
+    try:
+        done = subprocess.run([tool, "--help"], capture_output=True, check=False, timeout=HELP_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    known = ((option, value) for option, value in LITERAL[tool].items() if option in said)
+    return next(([f"{option}={value}" if value else option] for option, value in known), [])
+
+
 def first(options: Options, note: str = "") -> tuple[str, Rows]:
     """What to show before anything is asked: a prompt with what may be typed, in short, and rows with examples."""
     connection = connect(options, time.monotonic() + options.timeout)
@@ -139,7 +161,7 @@ def answer(options: Options, text: str, note: str = "") -> tuple[str, Rows]:
     return _prompt(text), rows
 
 
-def ask(tool: str, prompt: str, rows: list[str]) -> str | None:
+def ask(command: list[str], rows: list[str]) -> str | None:
     """Show the menu; the row chosen or the text typed, or None if it was left.
 
     Raises:
@@ -148,13 +170,13 @@ def ask(tool: str, prompt: str, rows: list[str]) -> str | None:
     """
     lines = "".join(f"{row}\n" for row in rows).encode(errors="replace")
     try:
-        done = subprocess.run(TOOLS[tool](prompt), input=lines, stdout=subprocess.PIPE, check=False)
+        done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=False)
     except OSError as error:
-        raise SwiftctlError(f"{tool} can't be started: {error.strerror}") from None
+        raise SwiftctlError(f"{command[0]} can't be started: {error.strerror}") from None
     if done.returncode < 0:
-        raise SwiftctlError(f"{tool} was ended by signal {-done.returncode}")
+        raise SwiftctlError(f"{command[0]} was ended by signal {-done.returncode}")
     said = done.stdout.decode(errors="replace").split("\n")[0]
-    return said.strip() or None
+    return said if said.strip() else None
 
 
 def _prompt(text: str) -> str:

@@ -70,7 +70,9 @@ def _for_fzf(text: str, answer: Message) -> None:
     from swiftctl import notes  # noqa: PLC0415 - not on the way of others
 
     asked = os.fsencode(text).hex()  # as fzf gave it
-    rows = [(item["key"], item["name"]) for item in answer["items"]] + [("", note) for note in notes.of(answer)]
+    rows = [(item["key"], item["name"]) for item in answer["items"]]
+    if text or answer["errors"]:  # before anything is typed, nothing was sought
+        rows += [("", note) for note in notes.of(answer)]
     lines = [f"{show.harmless(key)}\t{asked}\t{show.harmless(name)}\n" for key, name in rows]
     show.write("".join(lines).encode(errors="replace"))
 

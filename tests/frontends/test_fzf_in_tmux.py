@@ -20,7 +20,7 @@ def fzf(session, terminal):
     def start(*options):
         session.serve()
         session.environment["DISPLAY"] = ":0"  # for the clipboard, which is a script here
-        session.environment["FZF_DEFAULT_OPTS"] = "--pointer=>"  # as in 0.38
+        session.environment["FZF_DEFAULT_OPTS"] = "--pointer='>'"  # as in 0.38
         terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
         terminal.shows("swift>")
         terminal.shows("calc: =2+2*3")
@@ -126,6 +126,12 @@ def test_what_plugins_complain_of_is_a_row_that_starts_nothing(session, terminal
     terminal.shows("that row starts nothing: asked again")
     terminal.press("Escape")
     terminal.shows("status 1")
+
+
+def test_before_anything_is_typed_nothing_was_sought(session, terminal, fzf):
+    fzf()
+    terminal.shows("0/0")
+    assert not [line for line in terminal.lines() if "nothing found" in line]
 
 
 def test_that_nothing_was_found_is_a_row_that_starts_nothing(session, terminal, fzf):

@@ -36,6 +36,7 @@ class Menus:
         self.folder = folder
         (folder / "bin").mkdir()
         (folder / "bin" / "sh").symlink_to("/bin/sh")
+        (folder / "help").touch()
         self.script("cat", 'exec /bin/cat "$@"')
 
     def script(self, name, body):
@@ -50,7 +51,8 @@ class Menus:
             (self.folder / f"say{number}").write_text(does)
         self.script(
             name,
-            f'cd {self.folder}; n=0; while [ -e "given$n" ]; do n=$((n + 1)); done\n'
+            f'cd {self.folder}; [ "$1" = --help ] && {{ cat help; exit; }}\n'
+            'n=0; while [ -e "given$n" ]; do n=$((n + 1)); done\n'
             'for word; do printf "%s\\n" "$word"; done >"called$n"; cat >"given$n"\n'
             '[ -e "say$n" ] || exit 9; . "./say$n"',
         )
@@ -130,6 +132,13 @@ def test_choosing_a_hint_asks_its_trigger(menus, serving, hint, asked):
     assert menus.notes(1) == (["nothing found"] if asked else HINTS)
 
 
+@pytest.mark.parametrize("text", ["c ", " x", "a  b "])
+def test_a_text_is_asked_as_it_was_typed(menus, serving, text):
+    menus.install("dmenu", text, "exit 1")
+    assert main(["menu"]) == 1
+    assert [request["input"] for request in serving.requests if request["op"] == "query"] == [text]
+
+
 def test_choosing_a_note_asks_again(menus, serving):
     menus.install("dmenu", UNTYPED.join("nothing found"), "exit 1")
     assert main(["menu", "--query", "nobody"]) == 1
@@ -155,6 +164,24 @@ def test_a_menu_that_was_killed_is_told(menus, serving, capsys):
     menus.install("dmenu", "kill -9 $$")
     assert main(["menu"]) == 5
     assert "dmenu was ended by signal 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "help_text", "option"),
+    [
+        ("fuzzel", "     --no-fuzzy   disable fuzzy matching", "--no-fuzzy"),
+        ("fuzzel", "     --match-mode=exact|fuzzy|fzf", "--match-mode=exact"),
+        ("tofi", "      --fuzzy-match <true|false>", "--fuzzy-match=false"),
+        ("tofi", "      --matching-algorithm <normal|prefix|fuzzy>", "--matching-algorithm=normal"),
+        ("fuzzel", "nothing of the kind", None),
+    ],
+)
+def test_no_fuzzy_search_takes_a_hint_for_what_is_typed(menus, serving, tool, help_text, option):
+    (menus.folder / "help").write_text(help_text)
+    menus.install(tool, "exit 1")
+    assert main(["menu", tool]) == 1
+    found = [word for word in menus.called() if word.startswith(("--no-fuzzy", "--match", "--fuzzy"))]
+    assert found == ([option] if option else [])
 
 
 def test_the_first_question_may_come_along(menus, serving, session):
