@@ -220,13 +220,13 @@ class Screen:
             ["import", "-window", "root", "rgb:-"], check=True, capture_output=True, env=self.session.environment
         ).stdout
 
-    def settle(self, before=None):
-        """Wait until the screen differs from `before` and stands still; return it."""
+    def settle(self, *before):
+        """Wait until the screen differs from all of `before` and stands still; return it."""
 
         def still():
             first = self.picture()
             time.sleep(0.15)
-            return first if first != before and first == self.picture() else None
+            return first if first not in before and first == self.picture() else None
 
         return eventually(still, PATIENCE)
 

@@ -53,13 +53,13 @@ class Compositor:
         self.session.run("grim", "-t", "ppm", str(path))
         return path.read_bytes()
 
-    def settle(self, before=None):
-        """Wait until the screen differs from `before` and stands still; return it."""
+    def settle(self, *before):
+        """Wait until the screen differs from all of `before` and stands still; return it."""
 
         def still():
             first = self.picture()
             time.sleep(0.3)
-            return first if first != before and first == self.picture() else None
+            return first if first not in before and first == self.picture() else None
 
         return eventually(still, PATIENCE)
 
@@ -81,9 +81,9 @@ def compositor(session):
 def menu(request, session, compositor):
     def start(*options):
         session.serve()
-        before = compositor.picture()
+        compositor.empty = compositor.picture()
         process = session.start("swiftctl", "menu", request.param, *options)
-        compositor.settle(before)
+        compositor.settle(compositor.empty)
         return process
 
     return start
@@ -93,7 +93,7 @@ def test_ask_choose_and_it_runs(session, compositor, menu):
     started = menu()
     before = compositor.picture()
     compositor.type("=2+2*3", "Return")
-    compositor.settle(before)
+    compositor.settle(before, compositor.empty)
     compositor.type("", "Return")
     assert started.wait(PATIENCE) == 0
     assert session.said("copied") == "8\n"
@@ -119,9 +119,9 @@ def test_a_hint_is_a_row_that_asks_and_starts_nothing(session, compositor, menu)
     started = menu()
     before = compositor.picture()
     compositor.type("", "Return")  # the calculator's, whose trigger alone is no calculation
-    before = compositor.settle(before)
+    before = compositor.settle(before, compositor.empty)
     compositor.type("=3*3", "Return")
-    compositor.settle(before)
+    compositor.settle(before, compositor.empty)
     assert started.poll() is None
     compositor.type("", "Return")
     assert started.wait(PATIENCE) == 0

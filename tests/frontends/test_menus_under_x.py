@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from daemons import children, eventually
 from frontend_plugin import plugin
 from frontend_session import PATIENCE, needs
 from hostile_files import NAMES
@@ -17,9 +18,9 @@ pytestmark = [pytest.mark.xserver, needs("Xvfb", "xdotool", "import")]
 def menu(session, screen):
     def start(tool, *options):
         session.serve()
-        before = screen.picture()
+        screen.empty = screen.picture()
         process = session.start("swiftctl", "menu", tool, *options)
-        screen.settle(before)
+        screen.settle(screen.empty)
         return process
 
     return start
@@ -37,7 +38,7 @@ def tool(request, session):
 def press(screen, *keys):
     before = screen.picture()
     screen.press(*keys)
-    screen.settle(before)
+    screen.settle(before, screen.empty)  # between two menus there is none
 
 
 def test_ask_choose_and_it_runs(session, screen, menu, tool):
@@ -103,8 +104,10 @@ def test_a_hint_is_a_row_that_asks_and_starts_nothing(session, screen, menu, too
 
 def test_that_nothing_was_found_is_a_row_that_asks_again(session, screen, menu, tool):
     started = menu(tool, "--query", "nobody")
+    shown = children(started.pid)
     screen.press("Return")
-    screen.settle()
+    eventually(lambda: children(started.pid) not in ([], shown), PATIENCE)  # it looks the same
+    screen.settle(screen.empty)
     screen.type("=3*3")
     press(screen, "Return")
     screen.press("Return")
