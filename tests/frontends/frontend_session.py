@@ -6,6 +6,7 @@ process number.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from daemons import GUESTS, eventually, is_alive, wait_for_end
+from daemons import GUESTS, eventually, family, is_alive, wait_for_end
 
 PATIENCE = 20.0
 """Seconds. Nothing here takes that long, except on a machine that is very busy."""
@@ -280,8 +281,16 @@ class Terminal:
             pytest.fail(f"{text!r} is not shown in:\n" + "\n".join(self.lines()))
 
     def close(self):
-        if self._socket.exists():
-            subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], check=False, capture_output=True)
+        """End what runs in it, all of it."""
+        if not self._socket.exists():
+            return
+        tmux = ["tmux", "-S", str(self._socket)]
+        panes = subprocess.run([*tmux, "list-panes", "-F", "#{pane_pid}"], check=False, capture_output=True).stdout
+        everyone = [pid for pane in panes.split() for pid in family(int(pane))]
+        subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
+        for pid in wait_for_end(everyone):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def everybody():

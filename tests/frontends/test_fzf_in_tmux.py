@@ -15,13 +15,16 @@ pytestmark = needs("fzf", "tmux")
 
 @pytest.fixture
 def fzf(session, terminal):
-    """Starts it in the terminal, which says its exit status when it has ended."""
+    """Starts it in the terminal, which says its exit status when it has ended.
+
+    A query that fzf leaves behind would start another daemon when the test has ended its own.
+    """
 
     def start(*options):
         session.serve()
         session.environment["DISPLAY"] = ":0"  # for the clipboard, which is a script here
         session.environment["FZF_DEFAULT_OPTS"] = "--pointer='>'"  # as in 0.38
-        terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
+        terminal.open(" ".join(["swiftctl", "fzf", "--no-start", *options]) + "; echo status $?; exec sleep 60")
         terminal.shows("swift>")
         terminal.shows("calc: =2+2*3")
 
@@ -132,6 +135,8 @@ def test_before_anything_is_typed_nothing_was_sought(session, terminal, fzf):
     fzf()
     terminal.shows("0/0")
     assert not [line for line in terminal.lines() if "nothing found" in line]
+    terminal.press("Escape")
+    terminal.shows("status 1")
 
 
 def test_that_nothing_was_found_is_a_row_that_starts_nothing(session, terminal, fzf):

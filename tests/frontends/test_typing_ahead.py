@@ -32,13 +32,16 @@ TRAPS = plugin("p", []).replace("(i32.const 8))", "unreachable)")
 
 @pytest.fixture
 def fzf(session, terminal):
-    """Starts it in the terminal, which says its exit status when it has ended."""
+    """Starts it in the terminal, which says its exit status when it has ended.
+
+    A query that fzf leaves behind would start another daemon when the test has ended its own.
+    """
     session.daemon.install(telling("t", slow_end="!"), "telling")
     session.daemon.config.write_text('[plugins.telling]\ndeadline = "20s"\n')
 
     def start(*options):
         session.serve()
-        terminal.open(" ".join(["swiftctl", "fzf", *options]) + "; echo status $?; exec sleep 60")
+        terminal.open(" ".join(["swiftctl", "fzf", "--no-start", *options]) + "; echo status $?; exec sleep 60")
         terminal.shows("telling: t")
 
     return start
