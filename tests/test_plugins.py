@@ -138,6 +138,8 @@ READINGS = [
     ("10 m / 2 s to km/h", "18 km / h"),
     ("1/2 h to min", "30 mins  ((1 / 2) h to min)"),
     ("6/2(1+2)", "9  ((6 / 2) × (1 + 2))"),
+    ("6/(2(1+2))", "1"),
+    ("1/(2 h)", "0.5 h^-1"),
     ("1 gb to mb", "1000 MB  (1 GB to MB)"),
     ("100 mbps to MB/s", "12.5 MB / s  (100 Mbps to MB / s)"),
     ("1 Gb to GB", "0.125 GB  (1 Gbit to GB)"),

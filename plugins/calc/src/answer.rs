@@ -93,8 +93,10 @@ fn result(reading: &Reading) -> Result<String, Refusal> {
     if is_nothing && !reading.rounds {
         // A value with nothing in its first ten decimals, such as 1/7^20.
         let text = ["(", &reading.emitted.text, ") to 10 sf"].concat();
-        if let Some(Ok(precise)) = evaluate(&text, reading, &Budget::new()) {
-            return Ok(precise);
+        match evaluate(&text, reading, &Budget::new()) {
+            Some(Ok(precise)) => return Ok(precise),
+            Some(Err(_)) => {}
+            None => return Err(Refusal::TooBig),
         }
     }
     Ok(result)

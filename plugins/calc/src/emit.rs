@@ -43,6 +43,7 @@ fn level(expr: &Expr) -> u8 {
         Expr::Binary(..) => 1,
         Expr::Sum(..) | Expr::Convert(..) | Expr::Mixed(_) => 2,
         Expr::Product(..) | Expr::Adjacent(_) | Expr::Call(..) => 3,
+        Expr::Group(x) => level(x),
         Expr::Negative(_) => 4,
         Expr::Power(..) => 5,
         Expr::Factorial(_) => 6,
@@ -72,6 +73,7 @@ impl Emitter {
                 }
                 name.fend.clone()
             }
+            Expr::Group(x) => self.bare(x),
             Expr::Negative(x) => ["-", &self.at(x, 5)].concat(),
             Expr::Factorial(x) => [&self.at(x, 6), "!"].concat(),
             Expr::Percent(x) => ["(", &self.at(x, 4), "/100)"].concat(),

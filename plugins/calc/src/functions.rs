@@ -1,7 +1,7 @@
 //! Functions: those that fend has, and those made of what it has.
 
 /// fend's own, of one value.
-const OF_FEND: [&str; 36] = [
+const OF_FEND: [&str; 38] = [
     "abs",
     "acos",
     "acosh",
@@ -38,6 +38,8 @@ const OF_FEND: [&str; 36] = [
     "tan",
     "tanh",
     "factorial",
+    "square",
+    "cubic",
 ];
 
 /// Other names of these.

@@ -33,6 +33,7 @@ impl Estimate {
                 _ => None,
             }),
             Expr::Raw(_) | Expr::Member(..) => None,
+            Expr::Group(x) => self.of(x)?,
             Expr::Negative(x) => self.of(x)?.map(|x| -x),
             Expr::Percent(x) => self.of(x)?.map(|x| x / 100.0),
             Expr::Factorial(x) => self.of(x)?.map(factorial).transpose()?,

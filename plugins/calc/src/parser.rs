@@ -368,7 +368,7 @@ fn temperature_in(value: &mut Expr) -> Option<(&mut Expr, &'static str)> {
             let scale = units::temperature(&name.fend)?;
             Some((value, scale))
         }
-        Expr::Negative(x) => temperature_in(x),
+        Expr::Group(x) | Expr::Negative(x) => temperature_in(x),
         Expr::Adjacent(parts) if parts.len() == 2 => temperature_in(&mut parts[1]),
         Expr::Convert(_, target) => temperature_in(target),
         _ => None,
@@ -378,7 +378,7 @@ fn temperature_in(value: &mut Expr) -> Option<(&mut Expr, &'static str)> {
 /// The scale of a term that is certainly a temperature.
 fn scale(term: &Expr) -> Option<&'static str> {
     match term {
-        Expr::Negative(x) => scale(x),
+        Expr::Group(x) | Expr::Negative(x) => scale(x),
         Expr::Adjacent(parts) => match &parts[1..] {
             [Expr::Name(name)] if name.fend.len() > 1 || matches!(name.fend.as_str(), "C" | "F" | "K") => {
                 units::temperature(&name.fend)

@@ -17,6 +17,7 @@ fn level(expr: &Expr) -> u8 {
         Expr::Sum(..) | Expr::Convert(..) | Expr::Mixed(_) => 2,
         Expr::Product(..) | Expr::Percent(_) => 3,
         Expr::Adjacent(_) => 4,
+        Expr::Group(x) => level(x),
         Expr::Negative(_) => 5,
         Expr::Power(..) | Expr::Factorial(_) => 6,
         Expr::Number(_) | Expr::Name(_) | Expr::Raw(_) | Expr::Call(..) | Expr::Member(..) => 7,
@@ -38,6 +39,7 @@ impl Printer {
             Expr::Number(text) if self.sign == DecimalSign::Comma => text.replace('.', ","),
             Expr::Number(text) | Expr::Raw(text) => text.clone(),
             Expr::Name(name) => name.shown.clone(),
+            Expr::Group(x) => self.bare(x),
             Expr::Negative(x) => format!("-{}", self.at(x, 7)),
             Expr::Factorial(x) => format!("{}!", self.at(x, 7)),
             Expr::Percent(x) => format!("{} / 100", self.at(x, 4)),
@@ -82,7 +84,7 @@ impl Printer {
 
     fn product(&self, first: &Expr, rest: &[(Multiplicative, Expr)]) -> String {
         // 20% of 50 is shown as it is written; elsewhere a percentage is a number.
-        let of = |x: &Expr| match x {
+        let of = |x: &Expr| match x.ungrouped() {
             Expr::Percent(x) => format!("{}%", self.at(x, 6)),
             _ => self.at(x, 3),
         };
@@ -120,7 +122,7 @@ impl Printer {
         for (sign, term) in rest {
             let sign = if *sign == Additive::Plus { "+" } else { "-" };
             let is_percentage = term.is_percentage();
-            let term = match term {
+            let term = match term.ungrouped() {
                 Expr::Percent(x) if !percentages => format!("{}% of {before}", self.at(x, 6)),
                 _ if is_percentage && !percentages => format!("({}) of {before}", self.at(term, 0)),
                 _ => self.at(term, 3),

@@ -24,6 +24,8 @@ pub enum Expr {
     Name(Name),
     /// What is fend's alone: texts, dates and dice.
     Raw(String),
+    /// In parentheses, which are respected where what stands in them would be read anew: 1/(2 h).
+    Group(Box<Expr>),
     Negative(Box<Expr>),
     Factorial(Box<Expr>),
     Percent(Box<Expr>),
@@ -69,11 +71,18 @@ impl Expr {
         Self::Name(Name { fend: fend.into(), shown: shown.into(), role: Role::Unit })
     }
 
+    pub fn ungrouped(&self) -> &Self {
+        match self {
+            Self::Group(x) => x.ungrouped(),
+            _ => self,
+        }
+    }
+
     /// Whether a unit stands in it, so that it is no plain number.
     pub fn has_unit(&self) -> bool {
         match self {
             Self::Name(name) => name.role == Role::Unit,
-            Self::Negative(x) | Self::Factorial(x) | Self::Percent(x) => x.has_unit(),
+            Self::Group(x) | Self::Negative(x) | Self::Factorial(x) | Self::Percent(x) => x.has_unit(),
             Self::Power(base, _) => base.has_unit(),
             Self::Adjacent(parts) | Self::Mixed(parts) => parts.iter().any(Self::has_unit),
             Self::Product(first, rest) => first.has_unit() || rest.iter().any(|(_, x)| x.has_unit()),
@@ -88,7 +97,7 @@ impl Expr {
     pub fn is_percentage(&self) -> bool {
         match self {
             Self::Percent(_) => true,
-            Self::Negative(x) => x.is_percentage(),
+            Self::Group(x) | Self::Negative(x) => x.is_percentage(),
             Self::Sum(first, rest) => first.is_percentage() && rest.iter().all(|(_, x)| x.is_percentage()),
             _ => false,
         }
@@ -96,13 +105,13 @@ impl Expr {
 
     /// Whether it is a number that is an angle in radians for want of a unit, and not as a part of pi.
     pub fn is_plain_angle(&self) -> bool {
-        !self.has_unit() && !self.mentions_pi() && *self != Self::Number("0".into())
+        !self.has_unit() && !self.mentions_pi() && *self.ungrouped() != Self::Number("0".into())
     }
 
     fn mentions_pi(&self) -> bool {
         match self {
             Self::Name(name) => name.role == Role::Variable || matches!(name.fend.as_str(), "pi" | "tau" | "τ"),
-            Self::Negative(x) => x.mentions_pi(),
+            Self::Group(x) | Self::Negative(x) => x.mentions_pi(),
             Self::Adjacent(parts) => parts.iter().any(Self::mentions_pi),
             Self::Product(first, rest) => first.mentions_pi() || rest.iter().any(|(_, x)| x.mentions_pi()),
             Self::Sum(first, rest) => first.mentions_pi() || rest.iter().any(|(_, x)| x.mentions_pi()),

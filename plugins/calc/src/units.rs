@@ -51,12 +51,11 @@ pub fn is_scale(name: &str) -> bool {
     matches!(name, "k" | "M" | "G" | "T" | "hundred" | "thousand" | "million" | "billion" | "trillion" | "dozen")
 }
 
-const ALIASES: [(&str, &str); 16] = [
+const ALIASES: [(&str, &str); 14] = [
     ("Ω", "ohm"),
     ("kΩ", "kiloohm"),
     ("MΩ", "megaohm"),
     ("f", "°F"),
-    ("in", "inch"),
     ("inchs", "inches"),
     ("foots", "feet"),
     ("π", "pi"),
@@ -65,7 +64,6 @@ const ALIASES: [(&str, &str); 16] = [
     ("centigrade", "°C"),
     ("Kelvin", "K"),
     ("kelvins", "K"),
-    ("km/h", "km/h"),
     ("kilo", "kg"),
     ("kilos", "kg"),
 ];
@@ -134,6 +132,9 @@ pub fn read(name: &str) -> Result<(Expr, bool), Refusal> {
     }
     if let Some((alias, fend)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Ok((named(fend, fend), matches!(*alias, "f" | "kilo" | "kilos")));
+    }
+    if name == "in" {
+        return Ok((named("inch", "in"), false));
     }
     if name == "K" {
         // Whether that is to be said depends on what is around it.

@@ -30,7 +30,8 @@ impl Parser<'_> {
         self.noted |= functions::takes_angle(function) && arguments[0].is_plain_angle();
         self.noted |= function == "log" && arguments.len() == 1;
         self.noted |= functions::gives_angle(function) && !self.is_conversion(0);
-        let is_inverse = power == Some(Expr::Negative(Box::new(Expr::Number("1".into()))));
+        let inverse = Expr::Negative(Box::new(Expr::Number("1".into())));
+        let is_inverse = power.as_ref().is_some_and(|power| *power.ungrouped() == inverse);
         if is_inverse && functions::takes_angle(function) {
             self.noted = true;
             return Ok(Expr::Call(["a", function].concat(), arguments));

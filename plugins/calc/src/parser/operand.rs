@@ -23,8 +23,7 @@ impl Parser<'_> {
         let mut parts = vec![self.currency_or_power()?];
         loop {
             if self.is_inch(&parts) {
-                self.at += 1;
-                parts.push(Expr::unit("inch", "in"));
+                parts.push(self.power()?);
                 // 10 in cm lacks a word, but can mean one thing only.
                 if matches!(self.peek(), Some(Token::Name(_))) && !self.is_word(0) {
                     self.noted = true;
@@ -251,7 +250,7 @@ impl Parser<'_> {
                 self.at += 1;
                 let inner = self.deeper(Self::statement)?;
                 self.close()?;
-                Ok(inner)
+                Ok(Expr::Group(Box::new(inner)))
             }
             Token::Name(name) => self.name(&name),
             Token::Sign(")") if self.at > 0 => Err(self.missing()),
@@ -301,12 +300,6 @@ impl Parser<'_> {
             self.at += 1;
             return Ok(Expr::Name(Name { fend: name.into(), shown: name.into(), role: Role::Variable }));
         }
-        if let Some(function) = functions::canonical(name)
-            && (!functions::needs_parenthesis(function) || self.is_at(1, "(") && !after_number)
-        {
-            self.at += 1;
-            return self.call(function);
-        }
         // sq ft, square metres, cubic inches
         let power = match name.to_lowercase().as_str() {
             "sq" | "square" => Some("2"),
@@ -318,6 +311,12 @@ impl Parser<'_> {
             let (unit, noted) = units::read(&unit)?;
             self.noted |= noted;
             return Ok(Expr::Power(Box::new(unit), Box::new(Expr::Number(power.into()))));
+        }
+        if let Some(function) = functions::canonical(name)
+            && (!functions::needs_parenthesis(function) || self.is_at(1, "(") && !after_number)
+        {
+            self.at += 1;
+            return self.call(function);
         }
         if units::is_degree(name)
             && let Some(Token::Name(letter)) = self.ahead(1)
