@@ -15,7 +15,7 @@ PATIENT = """
 [plugins.calc]
 deadline = "10s"
 """
-"""Ten times what a plugin has by default, for a machine that does other things too. Left to itself it takes 0.4 s."""
+"""Ten times what a plugin has by default, for a machine that does other things too. Left to itself it takes 0.2 s."""
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ use std::hint::black_box;
 
 use fend_core::Interrupt;
 
-/// In units of 10 to 25 ns: about a fifth of the second that swiftd gives a plugin, as there may be a second attempt.
-const UNITS: usize = 15_000_000;
+/// In units of 10 to 25 ns: about an eighth of the second that swiftd gives a plugin. There may be a second attempt, and
+/// on a machine that does other things too the plugin has a part of the processor only.
+const UNITS: usize = 8_000_000;
 
 /// Numbers of a quarter of a million bits: far below the 64 MiB a plugin may use, and more than anyone wants to read.
 const MAX_BLOCK: usize = 32 << 10;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use crate::refusal::Refusal;
 use crate::syntax::{Additive, Expr, Multiplicative};
 
-/// More than the budget lets a number have, in bits.
-const MAX_BITS: f64 = 300_000.0;
+/// As many as the budget lets a number have, in bits.
+const MAX_BITS: f64 = 262_144.0;
 
 pub fn check(expr: &Expr) -> Result<(), Refusal> {
     Estimate { variables: HashMap::new() }.of(expr).map(drop)
@@ -149,7 +149,7 @@ fn power(base: Option<f64>, exponent: Option<f64>) -> Result<Option<f64>, Refusa
 }
 
 fn factorial(n: f64) -> Result<f64, Refusal> {
-    if n * n.log2() > MAX_BITS {
+    if n * (n / std::f64::consts::E).log2() > MAX_BITS {
         return Err(Refusal::TooBig);
     }
     Ok(if n <= 170.0 { (1..=n.max(0.0) as u32).map(f64::from).product() } else { f64::INFINITY })
