@@ -259,20 +259,20 @@ class Reconciler:
 
     async def _run(self, job: Job, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Do the work for one plugin, until it is done or not wanted any more."""
-        reason, nursery = None, self._nursery
-        assert nursery is not None  # noqa: S101 - jobs run inside it
+        assert self._nursery is not None  # noqa: S101 - jobs run inside it
+        reason: str | None = None
         with job.scope:
             try:
                 await work(job, *arguments)
             except ChangedError:
                 await trio.sleep(CHANGING_PAUSE)
                 self._look_again(job)
-            except ArtefactError:
-                reason = "its compiled form was lost: is the cache folder's disk full or failing?"
+            except ArtefactError as error:
+                reason = f"its compiled form was lost ({error}): is the cache folder's disk full or failing?"
             except TroubleError as error:
                 reason = str(error)
                 if error.again:
-                    nursery.start_soon(self._trials.again, job, self._look_again)
+                    self._nursery.start_soon(self._trials.again, job, self._look_again)
             except (RefusedError, DaemonError) as error:
                 reason = str(error)
         if reason is not None and self._is_wanted(job):
@@ -298,13 +298,12 @@ class Reconciler:
         try:
             if plugin.serving is None:
                 self._catalog.set_state(plugin, "compiling")
-            started = job.started = trio.current_time()
+            job.started = trio.current_time()
             entry = await self._compiler.compile(plugin.path, job.target.source)
         finally:
             self._compiling -= 1
             self._turn.unpark_all()
-        self._trials.succeeded(job)
-        plugin.times.compile_ms = round((trio.current_time() - started) * 1000, 1)
+        plugin.times.compile_ms = self._trials.succeeded(job)
         await self._finish(job, entry, await self._load(job, entry), None)
 
     async def _load(self, job: Job, entry: Entry) -> Load:

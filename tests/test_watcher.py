@@ -286,6 +286,26 @@ async def test_without_watches_it_says_so_once_looks_by_itself_and_asks_again(tm
     assert said == [f"the kernel gives no watch ({error}): looking every 0 s instead"]
 
 
+async def test_where_no_thread_is_to_be_had_it_looks_by_itself_instead_of_aborting(tmp_path, monkeypatch, caplog):
+    """The watches' own threads are native ones: where they can't be started the whole process would abort."""
+    monkeypatch.setattr(watcher, "can_start", lambda count: False)
+    async with watching(tmp_path / "plugins") as seen:
+        with trio.fail_after(PATIENCE):
+            while seen.calls < 2 * watcher.LOOKS:
+                await seen.called()
+    assert caplog.text.count("the kernel gives no watch (no thread is to be had)") == 1
+
+
+async def test_a_folder_that_is_another_one_without_a_word_from_the_kernel_is_noticed(tmp_path, monkeypatch):
+    """As when it is mounted over: see test_mounts.py for real ones."""
+    monkeypatch.setattr(watcher, "LOOK", 0.05)
+    identity, mounted = watcher._identity, []
+    monkeypatch.setattr(watcher, "_identity", lambda folder: (0, 0) if mounted else identity(folder))
+    async with watching(tmp_path) as seen:
+        await seen.notices(mounted.append, tmp_path)
+        await seen.notices(mounted.clear)
+
+
 async def test_a_folder_that_goes_just_when_it_is_to_be_watched_is_no_failure(tmp_path, monkeypatch):
     awatch = watcher.awatch
     tries = []
