@@ -255,5 +255,8 @@ def test_the_compiler_that_takes_for_ever_is_ended(idle_daemon, tmp_path):
     eventually(lambda: client.plugin("bomb")["state"] == "compiling")
     assert client.names(">hi") == ["You typed: hi"]
     plugin = eventually(lambda: p if (p := client.plugin("bomb"))["state"] == "refused" else None, patience=150)
-    # Its minute is one of processor time. Where others take more than a third of that, its 90 s are over first.
-    assert re.search("a minute or 4 GiB|longer than 90 s", plugin["error"])
+    # The second on a machine that has no minute of processor time to give within the limit on the clock's.
+    assert plugin["error"] in (
+        "compiling it takes more than 60 s of processor time",
+        "compiling it takes longer than 90 s here",
+    )
