@@ -249,6 +249,7 @@ def test_that_there_are_fewer_workers_costs_no_answer(idle_daemon, write):
 def test_a_broken_file_changes_nothing_and_is_reported_until_it_is_mended(idle_daemon, client, write, text, line, said):
     write('workers = 3\n[plugins.one]\ntrigger = "1:"\n')
     eventually(lambda: client.ask("stats")["workers"] == 3)
+    eventually(lambda: client.names("1:", wait_ms=0) == ["one"])
     with watched(idle_daemon) as events:
         write(text, code="config")
         problem = client.ask("plugins")["problem"]
