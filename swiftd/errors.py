@@ -37,6 +37,10 @@ class PluginFault(SwiftError):  # noqa: N818 - it is the plugin that is at fault
         """Whether the sandbox process was lost with it."""
 
 
+class PutOffFault(PluginFault):
+    """It was not asked, as it failed too often: asked again later, it may answer."""
+
+
 class DaemonError(SwiftError):
     """Swiftd can't start, or can't go on."""
 

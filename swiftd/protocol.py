@@ -235,7 +235,7 @@ class HelloAnswer(Answer, tag="hello"):
 
 
 class Results(Answer, tag="results"):
-    """What the plugins answered. `partial`: some plugin did not answer in time."""
+    """What the plugins answered. `partial`: some plugin did not answer in time, or is asked only later: ask again."""
 
     items: list[Item]
     errors: list[PluginError]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd.errors import PluginFault, RequestError
+from swiftd.errors import PluginFault, PutOffFault, RequestError
 from swiftd.protocol import Event, Item, PluginError, Results
 from swiftd.sandbox.messages import Handle, Handled, Limits
 from swiftd.worker import ArtefactError
@@ -232,7 +232,7 @@ class Queries:
         except PluginFault as fault:
             self._stats.failed(plugin.name, fault.code)
             errors.append(PluginError(plugin.name, fault.code, str(fault)))
-            if fault.code in ("timeout", "busy"):
+            if fault.code in ("timeout", "busy") or isinstance(fault, PutOffFault):
                 gathering.results.status = "partial"
         else:
             self._stats.answered(plugin.name, trio.current_time() - started)
@@ -250,7 +250,7 @@ class Queries:
         """
         health = plugin.health
         if health.is_put_off:
-            raise PluginFault(health.code, health.describe())
+            raise PutOffFault(health.code, health.describe())
         try:
             with health.calling():
                 reply = await self._pool.call(version.load, Handle(version.load.slot, text))

@@ -10,9 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from swiftctl.jsonlines import Message
 
-PUT_OFF = "next try in"
-"""What the daemon says of a plugin that it does not ask for a while, as it failed too often."""
-
 
 def of(answer: Message) -> list[str]:
     """The plugins' errors, or that nothing was found; nothing if all is well."""
@@ -24,6 +21,4 @@ def of(answer: Message) -> list[str]:
 
 def unfinished(answer: Message) -> bool:
     """Whether the same text, asked again in a moment, may well be answered better."""
-    return answer["status"] == "partial" or any(
-        error["code"] == "compiling" or PUT_OFF in error["message"] for error in answer["errors"]
-    )
+    return answer["status"] == "partial" or any(error["code"] == "compiling" for error in answer["errors"])

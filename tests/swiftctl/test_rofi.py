@@ -128,7 +128,10 @@ def test_live_rows_stay_and_so_does_the_entry(call, daemon):
             ["… ask again, and wait longer"],
         ),
         (
-            {"errors": [{"plugin": "x", "code": "trap", "message": "3 failures in a row, next try in 2 s"}]},
+            {
+                "status": "partial",
+                "errors": [{"plugin": "x", "code": "memory", "message": "3 failures in a row, next try in 2 s"}],
+            },
             "x: 3 failures in a row, next try in 2 s",
             ["… ask again, and wait longer"],
         ),
