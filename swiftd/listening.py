@@ -63,6 +63,7 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
         self._lock = -1
         self._is_made_here = False
         self._news = trio.Event()
+        self._taken: list[trio.SocketStream] = []  # connections taken ahead of time, to be served first
 
     @property
     def places(self) -> list[Path]:
@@ -73,6 +74,9 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
 
     async def accept(self) -> trio.SocketStream:
         """The next connection, by whatever socket."""
+        if self._taken:
+            await trio.lowlevel.checkpoint()
+            return self._taken.pop(0)
         while True:
             listener = self._listener
             assert listener is not None  # noqa: S101 - made before it is handed out
@@ -94,6 +98,9 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
                 with suppress(OSError):
                     self._path.unlink()
             self._listener.socket.close()
+        for stream in self._taken:
+            stream.socket.close()
+        self._taken.clear()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -180,9 +187,7 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
         try:
             self._make()
         except OSError as error:
-            reason = error.strerror
-            if error.errno is None or error.errno == errno.ENAMETOOLONG:
-                reason = "the path is too long"
+            reason = "the path is too long" if error.errno in (None, errno.ENAMETOOLONG) else error.strerror
             raise DaemonError(
                 f"no socket can be made at {self._path}: {reason}; choose another with --socket"
             ) from error
@@ -191,11 +196,15 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
     def use(self, passed: socket.socket) -> None:
         """Serve a socket that somebody else made, as long as its path leads to it."""
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(passed))
-        # Without a lock no daemon has ever made a socket of its own there. To try it leaves a connection that waits,
-        # for which the service manager would start us again if we were stopped just now.
-        if self._has_path and (not os.path.lexists(_lock_of(self._path)) or _leads_to(self._path, passed)):
+        if self._has_path and _leads_to(self._path, passed):
             with suppress(OSError):
                 self._ours = _identity(self._path.stat())
+        # That left a connection which must not wait: for it the service manager would start us again if we were
+        # stopped just now. Those before it are taken with it.
+        with suppress(OSError):
+            while True:
+                connection, _ = passed.accept()
+                self._taken.append(trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
 
     def _has_lock(self) -> bool:
         with suppress(OSError):

@@ -409,6 +409,11 @@ def test_a_socket_that_is_removed_is_there_again_also_after_a_restart(manager):
     manager.systemctl("restart", "swiftd.socket")
     assert manager.swiftctl("query", ">c") == (0, "You typed: c\n", "")
     assert manager.shows("NRestarts") == "0"
+    # A daemon that finds a lock asks whether the path leads to it: nothing of that may start the next one.
+    manager.systemctl("restart", "swiftd.service")
+    manager.systemctl("stop", "swiftd.service")
+    time.sleep(0.5)
+    assert manager.shows("ActiveState") == "inactive"
 
 
 def test_swiftctl_has_systemd_listen_again(manager):
