@@ -46,7 +46,7 @@ class Cache:
             str(self._chosen).encode()
             paths.make_private(self._chosen)
             _try(self._chosen)
-        except (OSError, UnicodeEncodeError, paths.UnsafeFolderError) as error:
+        except (OSError, UnicodeEncodeError) as error:
             if str(error) != self._told:
                 _log.warning("the cache can't be used: %s; each start compiles every plugin anew", error)
                 self._told = str(error)
@@ -60,6 +60,8 @@ class Cache:
 
     def _made_for_now(self) -> Path:
         if self._temporary is None or not self._temporary.is_dir():
+            if self._refuge is not None:
+                self._refuge.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._temporary = Path(tempfile.mkdtemp(prefix="swiftd-cache-", dir=self._refuge))
         return self._temporary
 

@@ -239,8 +239,12 @@ class Zygote:
                 start_new_session=True,
             )
         hello = b""
-        with trio.move_on_after(START_LIMIT):
-            hello = await self._control.recv(4096)
+        try:
+            with trio.move_on_after(START_LIMIT):
+                hello = await self._control.recv(4096)
+        except BaseException:
+            self.close()  # or the next to ask would take the hello for its own answer, and so on for ever
+            raise
         if not hello:
             self.close()
             raise DaemonError("the process that makes sandbox processes did not start; the log has its last words")

@@ -181,10 +181,14 @@ class Compiler:
     def _write(self, source: str, entry: Entry) -> None:
         body = msgspec.json.encode({"key": self._path(source).stem} | msgspec.to_builtins(entry))
         with tempfile.NamedTemporaryFile(dir=self._place.folder, prefix=".new-", delete=False) as file:
-            file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-            file.flush()
-            os.fsync(file.fileno())
-        _put(file.name, self._path(source))
+            try:
+                file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+                file.flush()
+                os.fsync(file.fileno())
+                _put(file.name, self._path(source))
+            except BaseException:
+                _remove(file.name)
+                raise
 
     def _path(self, source: str) -> Path:
         key = hashlib.sha256(f"{source}\n{self._zygote.runtime_id}".encode()).hexdigest()

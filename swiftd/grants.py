@@ -1,11 +1,11 @@
 """From the grants in config.toml to what a sandbox process is told: paths expanded, checked and absolute.
 
 A grant that can't be given is left out and reported; the plugin runs without it. A folder that is not there is given
-nevertheless, for it may be made or mounted at any time, and is reported as long as it is missing. Two are refused on
-purpose. Writing
-where swiftd keeps its socket, configuration or cache would let a plugin change what other plugins may do, or run code
-of its own outside the sandbox. Reading them is refused as well when they are named; a grant to read a whole home
-folder includes the configuration, and says so.
+nevertheless, for it may be made or mounted at any time, and is reported as long as it is missing.
+
+Two kinds are refused on purpose. Writing where swiftd keeps its socket, configuration or cache would let a plugin
+change what other plugins may do, or run code of its own outside the sandbox. Reading there is refused as well when it
+is named; a grant to read a whole home folder includes the configuration, and says so.
 """
 
 from __future__ import annotations

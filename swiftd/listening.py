@@ -182,7 +182,7 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
         try:
             _make_folder(self._path)
             self._take_lock()
-        except (OSError, paths.UnsafeFolderError) as error:
+        except OSError as error:
             raise DaemonError(f"no socket can be made at {self._path}: {error}") from error
         try:
             self._make()
@@ -202,7 +202,7 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
         # That left a connection which must not wait: for it the service manager would start us again if we were
         # stopped just now. Those before it are taken with it.
         with suppress(OSError):
-            while True:
+            for _ in range(BACKLOG):
                 connection, _ = passed.accept()
                 self._taken.append(trio.SocketStream(trio.socket.from_stdlib_socket(connection)))
 
@@ -229,6 +229,9 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
             except BlockingIOError as error:
                 os.close(lock)
                 raise AlreadyRunningError(f"another swiftd already serves {self._path}") from error
+            except OSError:  # such as a file system that has no locks to give
+                os.close(lock)
+                raise
             if self._lock >= 0:
                 os.close(self._lock)
             self._lock = lock
@@ -392,6 +395,8 @@ def _answers(path: Path) -> bool:
         probe.settimeout(ANSWER_LIMIT)
         try:
             probe.connect(str(path))
+        except (BlockingIOError, TimeoutError):  # so many wait there that no more are taken
+            return True
         except OSError:
             return False
         return True

@@ -130,7 +130,8 @@ class Pool:
                 self._journal.write(load.plugin, "warning", why)
         if before and not lacking:
             self._journal.write(load.plugin, "info", "all granted folders are there again")
-        self._lacking[load.slot] = lacking
+        if load.slot in self._wanted:  # not one that was replaced meanwhile
+            self._lacking[load.slot] = lacking
 
     async def _call(self, load: Load, job: Trigger | Handle) -> tuple[Triggered | Handled | Failed, float]:
         """A call by a worker that was let into the folders as they are now: the reply, and the guest's seconds."""
@@ -216,7 +217,9 @@ class Pool:
     def _set_folders(self, folders: Folders, *, anew: bool = False) -> None:
         if self._folders == folders and not anew:
             return
-        self._folders = replace(folders)  # an object of its own: a worker's folders are these or are of the past
+        self._folders = replace(
+            folders
+        )  # a new object, even if equal: workers compare by identity, so all older ones are out of date
         for worker in self._idle:
             worker.kill()
         self._idle.clear()  # the busy ones follow when they are given back
@@ -360,6 +363,7 @@ class Pool:
                         self._wanted.pop(load.slot, None)
                     except StaleError as error:
                         self._renew(())
+                        worker.kill()
                         raise LostError(child.pid) from error
             self._workers.add(worker)
             self._put(worker)

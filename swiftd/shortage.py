@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import threading
 
 COMPILE_MEMORY = 4 * 1024**3
 """Bytes of address space to compile one plugin. One in Python (18 MB) needs 0.5 GB; threads reserve more than that."""
@@ -40,6 +41,24 @@ def of(error: OSError) -> tuple[str, bool]:
         size = allowed(resource.RLIMIT_FSIZE, FILE_SIZE)
         return f"its compiled form is larger than {_bytes(size)}{_by_limit('-f', size, FILE_SIZE)}", False
     return reason(error), True
+
+
+def can_start(count: int) -> bool:
+    """Whether so many threads are to be had at once. Native code aborts the process where they are not."""
+    done = threading.Event()
+    started = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=done.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return True
 
 
 def reason(error: OSError) -> str:

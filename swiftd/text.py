@@ -1,9 +1,9 @@
 """What text from outside may hold when it goes to a line, a terminal or a menu: the one rule, for daemon and client.
 
-Harmful is what drives a terminal, breaks a line, turns the writing direction round, hides text, or is no character at
-all. `str.isprintable` is no measure: it also refuses what people write every day, such as the joiners inside of emoji
-and of Persian words, no-break and ideographic spaces, marks of direction, the private signs of icon fonts, and
-characters that are newer than Python. What it lets pass is harmless, though, and it is fast.
+Harmful is what drives a terminal, breaks a line, turns the writing direction round, hides letters in tags, or is no
+character at all. `str.isprintable` is no measure: it also refuses what people write every day, such as the joiners
+inside of emoji and of Persian words, no-break and ideographic spaces, marks of direction, the private signs of icon
+fonts, and characters that are newer than Python. What it lets pass is harmless, though, and it is fast.
 
 It imports nothing: the client asks it too, at a start that is measured.
 """
@@ -14,6 +14,8 @@ _BLACK_FLAG = 0x1F3F4
 _TAGS = range(0xE0000, 0xE0080)
 _TAG_LETTERS = range(0xE0020, 0xE0080)
 _CANCEL_TAG = 0xE007F
+_MOST_TAGS = 7
+"""Of a flag: a region of six letters at most, and the end."""
 
 _SPACES = str.maketrans("\t\n\r", "   ")
 
@@ -38,14 +40,14 @@ def one_line(text: str) -> str:
 def _judge(text: str) -> list[bool]:
     """Of each character whether it is harmless where it stands."""
     verdicts = []
-    flag = False
+    room = 0
     for code in map(ord, text):
         if code in _TAGS:  # tags: invisible text, except for the flags of England, Scotland, Wales
-            verdicts.append(flag and code in _TAG_LETTERS)
-            flag = flag and code != _CANCEL_TAG
+            verdicts.append(room > 0 and code in _TAG_LETTERS)
+            room = 0 if code == _CANCEL_TAG else room - 1
         else:
             verdicts.append(not _is_harmful(code))
-            flag = code == _BLACK_FLAG
+            room = _MOST_TAGS if code == _BLACK_FLAG else 0
     return verdicts
 
 

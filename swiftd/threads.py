@@ -5,7 +5,6 @@ Who has as many processes as he may have gets no thread either.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -33,21 +32,3 @@ async def in_thread(work: Callable[..., T], *arguments: object) -> T:
 def is_shortage(error: RuntimeError) -> bool:
     """Whether it says that no thread could be started."""
     return "can't start new thread" in str(error)
-
-
-def can_start(count: int) -> bool:
-    """Whether so many threads are to be had at once. Native code aborts the process where they are not."""
-    done = threading.Event()
-    started = []
-    try:
-        for _ in range(count):
-            thread = threading.Thread(target=done.wait)
-            thread.start()
-            started.append(thread)
-    except (RuntimeError, MemoryError):
-        return False
-    finally:
-        done.set()
-        for thread in started:
-            thread.join()
-    return True

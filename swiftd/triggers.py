@@ -41,10 +41,16 @@ def problem_of(trigger: str) -> str | None:
 def after(text: str, trigger: str) -> str | None:
     """What follows the trigger in `text`; None where it does not start with it."""
     if text.startswith(trigger):
-        return text[len(trigger) :]
+        return _behind(text, trigger)
     plain = _plain(trigger)
     lengths = [length for length, head in _heads(text, len(plain)) if head == plain]
     return text[lengths[-1] :] if lengths else None
+
+
+def _behind(text: str, trigger: str) -> str:
+    """What follows the trigger that the text starts with. A mark that makes an emoji of its last sign belongs to it."""
+    rest = text[len(trigger) :]
+    return rest if rest.isascii() else rest.lstrip(_EMOJI_MARKS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Routes:
         chosen = None if only is None else frozenset(only)
         for length in self._lengths:
             if length <= len(text) and (claimants := _chosen(self._plugins.get(text[:length], ()), chosen)):
-                return Claim(claimants[:1], text[length:], is_by_trigger=True)
+                return Claim(claimants[:1], _behind(text, text[:length]), is_by_trigger=True)
         if not (self._are_ascii and text.isascii()):
             longest = None
             for length, head in _heads(text, self._longest):

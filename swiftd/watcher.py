@@ -21,7 +21,8 @@ import trio
 from watchfiles import Change, awatch
 
 from swiftd.folders import SUFFIX
-from swiftd.threads import can_start, in_thread
+from swiftd.shortage import can_start
+from swiftd.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,6 +76,7 @@ class _Watches:
             nursery.start_soon(_say, self._changed)  # what happened between two watches: these are there when it runs
             try:
                 await self._until_others_are_needed(watched)
+                told = False
             except FileNotFoundError:  # one of them went away just now
                 await trio.sleep(STEP / 1000)
             except ExceptionGroup as group:  # such as a name that is no text: it changed, which is all we want to know

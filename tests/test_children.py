@@ -11,8 +11,8 @@ import trio
 import trio.testing
 from daemons import PATIENCE, is_alive
 
-from swiftd.children import Child, LostError
-from swiftd.sandbox.messages import HEADER, Failed, Unload, decode_reply, pack
+from swiftd.children import Child, LostError, Zygote
+from swiftd.sandbox.messages import HEADER, Failed, Harden, Hardened, Unload, decode_reply, pack
 
 REPLY = Failed(code="trap", message="a\n\u00fc")
 
@@ -103,3 +103,19 @@ async def test_it_can_be_killed_and_closed_more_than_once(child, process):
 async def test_closing_ends_the_process(child, process):
     child.close()
     assert process.wait(PATIENCE) == -9
+
+
+async def test_a_start_that_is_given_up_leaves_nothing_to_the_next():
+    zygote = Zygote()
+    try:
+        with trio.move_on_after(0.005) as given_up:  # of the 100 ms that a start takes
+            await zygote.start()
+        assert given_up.cancelled_caught
+        worker = await zygote.fork("w")
+        try:
+            reply = await worker.ask(Harden([], []), decode_reply)
+        finally:
+            worker.close()
+        assert isinstance(reply, Hardened)
+    finally:
+        zygote.close()

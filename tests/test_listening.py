@@ -12,11 +12,14 @@ import socket
 import stat
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from daemons import PATIENCE, Daemon, WireClient, children, eventually, in_view, wait_for_end
+
+from swiftd.errors import AlreadyRunningError
+from swiftd.listening import Endpoint
 
 ACTIVATE = shutil.which("systemd-socket-activate")
 
@@ -325,6 +328,21 @@ def test_a_socket_that_is_taken_away_is_made_again(running, take):
     assert running.said().count("the socket was gone; listening on") == 1
     assert running.stop() == 0
     assert not running.socket.exists()
+
+
+def test_a_socket_at_which_too_many_wait_is_served_by_somebody(tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as server, ExitStack() as waiting:
+        server.bind(str(path))
+        server.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(AlreadyRunningError):
+            Endpoint(path).make()
+    assert path.exists()
 
 
 def test_it_is_made_again_each_time(running):

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+import trio.lowlevel
 from daemons import GUESTS, PATIENCE, children, is_alive, wait_for_end
 
 from swiftd import paths
@@ -583,6 +584,35 @@ async def test_a_folder_that_is_another_now_is_met_by_another_worker(rig, tmp_pa
         (box / "file").write_text(text)
         assert await rig.call(files, "files-read:") == [text]
     assert rig.pool.killed == 0
+    await rig.settled()
+
+
+async def test_a_call_never_meets_a_worker_that_was_not_let_into_its_folder(rig, tmp_path):
+    """What is only tried, and a version just replaced, are in nobody's folders but their own call's."""
+    box = tmp_path / "box"
+    box.mkdir()
+    (box / "file").write_text("there")
+    files = await rig.load("files-read", grants=Grants(read=((str(box), str(box)),)))
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+
+    async def narrow(scope):
+        with scope:
+            while True:
+                await rig.pool.remove(0)  # of a number that nobody has: the folders of those in service remain
+                await trio.lowlevel.checkpoint()
+
+    scope = trio.CancelScope()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(narrow, scope)
+        answers = Counter()
+        for _ in range(10):
+            try:
+                answers.update(await rig.call(files, "files-read:"))
+            except PluginFault as fault:
+                answers[fault.code] += 1
+        scope.cancel()
+    assert set(answers) <= {"there", "busy"}
     await rig.settled()
 
 

@@ -13,13 +13,14 @@ import pytest
 import trio
 from daemons import PATIENCE, Daemon, eventually
 
-from swiftd import shortage, threads
-from swiftd.threads import can_start, in_thread
+from swiftd import shortage
+from swiftd.shortage import can_start
+from swiftd.threads import in_thread
 
 
 def limited(daemon, options, **others):
-    """Start a daemon below limits as a shell sets them."""
-    return daemon.start(under=("sh", "-c", f'ulimit {options}; exec "$@"', "sh"), **others)
+    """Start a daemon below limits as a shell sets them. Not every sh knows all of them."""
+    return daemon.start(under=("bash", "-c", f'ulimit {options}; exec "$@"', "bash"), **others)
 
 
 @pytest.fixture
@@ -104,14 +105,14 @@ def test_whether_threads_are_to_be_had_is_found_out(monkeypatch):
     assert can_start(3)
     started = []
 
-    class Thread(threads.threading.Thread):
+    class Thread(shortage.threading.Thread):
         def start(self):
             if len(started) == 2:
                 raise RuntimeError("can't start new thread")
             started.append(self)
             super().start()
 
-    monkeypatch.setattr(threads.threading, "Thread", Thread)
+    monkeypatch.setattr(shortage.threading, "Thread", Thread)
     assert not can_start(3)
     assert not any(thread.is_alive() for thread in started)
 

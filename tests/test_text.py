@@ -72,6 +72,7 @@ def test_tags_are_text_of_a_flag_up_to_its_end_only():
     assert harmless(f"{flag}\U000e0041") == f"{flag}\ufffd"
     assert harmless("🏴x\U000e0067") == "🏴x\ufffd"
     assert harmless("🏴\U000e0001") == "🏴\ufffd"
+    assert harmless("🏴" + "\U000e0061" * 60, "") == "🏴" + "\U000e0061" * 7
 
 
 def test_what_python_calls_printable_is_harmless():

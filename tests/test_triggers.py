@@ -63,6 +63,7 @@ def test_the_longest_trigger_wins_and_the_rest_follows(text, claim):
         ("ガ", "ｶﾞ"),
         ("한", "\u1112\u1161\u11ab"),
         ("\u260e\ufe0f ", "\u260e "),  # emoji pickers differ in it
+        ("\u260e", "\u260e\ufe0f"),
         ("\u260e ", "\u260e\ufe0f "),
         (f"{FAMILY} ", f"{FAMILY}\u3000"),
     ],

@@ -26,7 +26,10 @@ with socket.socket(socket.AF_UNIX) as daemon:
     for number, text in enumerate(sys.argv[1:], 1):
         request = {"id": number, "op": "query", "input": text, "wait_ms": 10_000}
         daemon.sendall(msgpack.packb(request) + b"\n")
-        last = next(frame for frame in answers if frame["id"] == number and frame["done"])
+        # An id of None: the request was not understood, such as one of more than 64 KiB.
+        last = next((frame for frame in answers if frame["id"] in (number, None) and frame["done"]), None)
+        if last is None:
+            sys.exit("the daemon hung up")
         if last["type"] == "error":
             sys.exit(last["message"])
         for item in last["items"]:

@@ -28,7 +28,7 @@ STDIN = 0
 CHUNK = 64 << 10
 
 REQUEST_MAX = 64 << 10
-"""Bytes of a request; the daemon hangs up on a longer one."""
+"""Bytes of a request; the daemon skips a longer one, and its error names no id."""
 
 UNFINISHED_MAX = 16
 """Superseding queries under way. More are read only then: a file as input must not flood the daemon."""

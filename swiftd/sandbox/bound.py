@@ -19,7 +19,7 @@ Identity = tuple[int, int]
 """Device and inode."""
 
 _bound: dict[str, Identity | None] = {}
-"""By real path; None where there was no folder. Any other a hardened process can't enter at all."""
+"""By real path; None where there was no folder. Empty: this process was never hardened, and may enter any."""
 
 
 class StaleError(Exception):
@@ -41,13 +41,24 @@ def identity(folder: str) -> Identity | None:
 
 
 def is_there(folder: str) -> bool:
-    """Whether there is such a folder.
+    """Whether there is such a folder, which was asked for when this process was hardened.
 
     Raises:
-        StaleError: there is, and not the one that this process was let into.
+        StaleError: there is, and this process was not let into it: another had that name then, or it was not asked for.
 
     """
     found = identity(folder)
-    if found is not None and _bound.get(folder, found) != found:
-        raise StaleError(f"{folder} is another folder now")
+    if found is not None and _bound and _bound.get(folder) != found:
+        raise StaleError(f"{folder} is another folder now, or this process was never let into it")
     return found is not None
+
+
+def check(folder: str) -> None:
+    """Nothing, if this is not a folder that was asked for when this process was hardened.
+
+    Raises:
+        StaleError: it is one, and another folder has its name now.
+
+    """
+    if folder in _bound:
+        is_there(folder)

@@ -27,7 +27,6 @@ from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import Compiled, CompileReport, Refused, Trouble, pack
 from swiftd.sandbox.producers import language
 from swiftd.text import one_line
-from swiftd.threads import can_start
 
 if TYPE_CHECKING:
     import socket
@@ -110,7 +109,7 @@ def _refused(source_digest: str, message: str) -> Refused:
 
 def _compile(wasm: bytes, source_digest: str) -> tuple[Compiled, bytearray]:
     wasm = _binary(wasm)
-    engine = make_engine(threads=can_start(os.cpu_count() or 1))
+    engine = make_engine(threads=shortage.can_start(os.cpu_count() or 1))
     component = wc.Component(engine, wasm)
     spoken = language(wasm)
     try:

@@ -75,7 +75,7 @@ def harden(read: Iterable[str], write: Iterable[str]) -> list[str]:
 
 
 def _raised(wanted: int) -> int:
-    """As many descriptors as are wanted, where the limit of now is none that somebody chose."""
+    """The limit of open files: what is wanted, unless somebody has lowered it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if USUAL_DESCRIPTORS <= soft < wanted:
         return min(wanted, hard)

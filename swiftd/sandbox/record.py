@@ -97,7 +97,7 @@ class Record:
         self._asked = False
         self._asked_in_call = False
         # wasmtime prints on threads of its own, also when the run is over and the shared memory is another's.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `finish` may have something to deny
 
     def say(self, level: str, message: str) -> None:
         """Keep a message of the guest's."""
@@ -122,9 +122,10 @@ class Record:
 
     def deny(self, capability: str) -> None:
         """Note that the guest tried something it has no grant for."""
-        if not self.starting and capability not in self.denied:
-            self.denied.append(capability)
-            self._share(_DENIED, capability.encode())
+        with self._lock:
+            if not self.starting and capability not in self.denied:
+                self.denied.append(capability)
+                self._share(_DENIED, capability.encode())
 
     def asked_for_folders(self) -> None:
         """Note that the guest asked which folders it has.
@@ -133,9 +134,10 @@ class Record:
         the first file it opens; a file that is opened later asks for nothing any more. So it counts if nothing was
         printed but the plugin asked in its call, or if something about files was printed, whenever it asked.
         """
-        if not self._asked_in_call:
-            self._asked, self._asked_in_call = True, not self.starting
-            self._share(_ASKED_IN_CALL if self._asked_in_call else _ASKED, b"")
+        with self._lock:
+            if not self._asked_in_call:
+                self._asked, self._asked_in_call = True, not self.starting
+                self._share(_ASKED_IN_CALL if self._asked_in_call else _ASKED, b"")
 
     def finish(self) -> list[tuple[str, str]]:
         """Everything kept, what was printed split into lines. The shared memory is left alone from here on."""

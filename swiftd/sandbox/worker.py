@@ -142,13 +142,13 @@ def _deserialize(engine: Any, load: Load) -> wc.Component:
     """Load an artefact, after its digest was checked: wasmtime trusts what it is given here.
 
     Raises:
-        StaleError: it lies in a folder that this process was not let into.
+        StaleError: the folder it lies in is another one now than when this process was let into it.
         StaleArtefactError: it is not what was compiled.
         OSError: it can't be read.
 
     """
     folder = os.path.realpath(os.path.dirname(load.artefact))  # noqa: PTH120 - a name
-    bound.is_there(folder)
+    bound.check(folder)
     with open(load.artefact, "rb") as file:  # noqa: PTH123 - hashlib wants the file itself
         if hashlib.file_digest(file, "sha256").hexdigest() != load.digest:
             raise StaleArtefactError(f"{load.artefact} is not what was compiled")
@@ -190,7 +190,9 @@ def serve(connection: socket.socket, memory: int | None = None) -> None:
     if memory is not None:
         os.close(memory)
     data_limit = DataLimit()
-    engine = make_engine()  # after the fork: it has state that a fork would tear
+    # After the fork: it has state that a fork would tear. It compiles next to nothing here (clock.py), and native code
+    # that wants a thread and gets none ends the process.
+    engine = make_engine(threads=False)
     guests: dict[int, Guest] = {}
     for job in _jobs(connection):
         if isinstance(job, Handle | Trigger):

@@ -87,7 +87,12 @@ def _fork(control: socket.socket, request: bytes, descriptors: list[int], zygote
                 control.close()
                 _become(request, theirs, [*descriptors, *shared], zygote)
             try:
-                return str(child).encode(), [os.dup(ours.fileno()), os.pidfd_open(child), *shared]
+                pidfd = os.pidfd_open(child)
+                try:
+                    return str(child).encode(), [os.dup(ours.fileno()), pidfd, *shared]
+                except OSError:
+                    os.close(pidfd)
+                    raise
             except OSError:
                 os.kill(child, signal.SIGKILL)
                 raise

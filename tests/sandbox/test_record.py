@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import struct
+import sys
+import threading
 
 import pytest
 
@@ -155,3 +157,26 @@ def test_where_there_is_no_memory_to_share_a_run_is_recorded_all_the_same():
     record = Record(LOG_LIMIT, shared)
     record.say("info", "x")
     assert record.finish() == [("info", "x")]
+
+
+def test_what_threads_print_at_the_same_time_as_something_is_denied_stays_whole(memory):
+    """wasmtime prints on threads of its own."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            shared = Shared(memory)
+            shared.begin(7)
+            record = Record(LOG_LIMIT, shared)
+            record.starting = False
+            printer = threading.Thread(target=lambda r=record: [r.printed("stdout", b"line\n") for _ in range(200)])
+            printer.start()
+            for capability in ("clock", "files", "network", "random"):
+                record.deny(capability)
+            record.asked_for_folders()
+            printer.join()
+            replay = replayed(read_memory(memory), 7)
+            assert [text for _, text in replay.log] == ["line"] * 200
+            assert sorted(replay.denied) == ["clock", "files", "network", "random"]
+    finally:
+        sys.setswitchinterval(before)
