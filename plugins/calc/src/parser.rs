@@ -322,6 +322,8 @@ impl Parser<'_> {
             }
             rest.push((sign, factor));
         }
+        // Whether mod binds as tightly as * does is not the same everywhere.
+        self.noted |= rest.len() > 1 && rest.iter().any(|(sign, _)| *sign == Multiplicative::Modulo);
         // 12/25/2024 looks like a date.
         let is_number = |x: &Expr| matches!(x, Expr::Number(_));
         let divides = |(sign, x): &(_, Expr)| *sign == Multiplicative::Over && is_number(x);

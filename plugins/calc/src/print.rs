@@ -71,7 +71,8 @@ impl Printer {
         let mut text = self.at(&parts[0], 6);
         for pair in parts.windows(2) {
             let is_named = match &pair[1] {
-                Expr::Name(_) => true,
+                // (2^2) pi, and not 2^(2 pi)
+                Expr::Name(name) => name.role == Role::Unit || !matches!(pair[0], Expr::Power(..)),
                 Expr::Power(base, _) => matches!(**base, Expr::Name(_)),
                 _ => false,
             };
@@ -94,9 +95,9 @@ impl Printer {
             _ => self.at(first, 3),
         };
         let mut divided = false;
-        for (sign, factor) in rest {
-            // (6 / 2) × 3: that it goes from the left to the right is just what may be in doubt.
-            if divided {
+        for (number, (sign, factor)) in rest.iter().enumerate() {
+            // (6 / 2) × 3, (2 × 7) mod 4: that it goes from the left to the right is just what may be in doubt.
+            if divided || number > 0 && *sign == Multiplicative::Modulo {
                 text = format!("({text})");
             }
             divided = matches!(sign, Multiplicative::Over | Multiplicative::Modulo);

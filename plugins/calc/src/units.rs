@@ -13,7 +13,7 @@ const CURRENCY_CODES: &str = " AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF ILS I
     SGD TRY UAH USD ZAR ";
 
 /// What fend reads as it should, but is often meant otherwise: with what is said about it.
-const OFTEN_MEANT_OTHERWISE: [(&str, &str); 27] = [
+const OFTEN_MEANT_OTHERWISE: [(&str, &str); 43] = [
     ("M", "million"),
     ("G", "billion"),
     ("T", "trillion"),
@@ -41,6 +41,22 @@ const OFTEN_MEANT_OTHERWISE: [(&str, &str); 27] = [
     ("months", "twelfths of a year"),
     ("mo", "twelfth of a year"),
     ("P", "poises"),
+    ("hp", "horsepower of 745.7 W"),
+    ("horsepower", "horsepower of 745.7 W"),
+    ("cup", "US cup"),
+    ("cups", "US cups"),
+    ("tbsp", "US tablespoons"),
+    ("tablespoon", "US tablespoon"),
+    ("tablespoons", "US tablespoons"),
+    ("tsp", "US teaspoons"),
+    ("teaspoon", "US teaspoon"),
+    ("teaspoons", "US teaspoons"),
+    ("gill", "US gill"),
+    ("cwt", "US hundredweight"),
+    ("hundredweight", "US hundredweight"),
+    ("cal", "calories of 4.184 J"),
+    ("calorie", "calorie of 4.184 J"),
+    ("calories", "calories of 4.184 J"),
 ];
 
 /// Names that are no units: in 1/2 pi the 1/2 is a factor.
@@ -132,6 +148,10 @@ pub fn read(name: &str) -> Result<(Expr, bool), Refusal> {
     }
     if let Some((alias, fend)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Ok((named(fend, fend), matches!(*alias, "f" | "kilo" | "kilos")));
+    }
+    // With a capital it is what food has.
+    if matches!(name, "Cal" | "Calorie" | "Calories") {
+        return Ok((named("kcal", "kcal"), true));
     }
     if name == "in" {
         return Ok((named("inch", "in"), false));

@@ -58,6 +58,9 @@ impl Parser<'_> {
             if let Expr::Adjacent(parts) = &argument {
                 self.noted |= parts.len() > 2 || !functions::takes_angle(function);
             }
+            // sin pi/2 is (sin pi)/2 here, and sin(pi/2) on a calculator.
+            self.noted |=
+                !matches!(argument, Expr::Group(_)) && ["+", "-", "*", "/"].iter().any(|sign| self.is_at(0, sign));
             return Ok(vec![argument]);
         }
         let mut arguments = vec![self.deeper(Self::statement)?];

@@ -68,9 +68,9 @@ impl Parser<'_> {
                     };
                     // 1.5(2) is a repeating decimal for some.
                     self.noted |= !named && matches!(&parts[..], [Expr::Number(text)] if text.contains('.'));
-                    if let (Expr::Power(..), false) = (&parts[parts.len() - 1], named) {
-                        self.noted = true;
-                    }
+                    // 2^2pi and 2^2(3) may be meant as 2^(2pi); 3^2 m is nothing else.
+                    let is_unit = matches!(&part, Expr::Name(Name { role: Role::Unit, .. }));
+                    self.noted |= matches!(parts[parts.len() - 1], Expr::Power(..)) && !(named && is_unit);
                     parts.push(part);
                 }
                 _ => break,
@@ -311,6 +311,13 @@ impl Parser<'_> {
             let (unit, noted) = units::read(&unit)?;
             self.noted |= noted;
             return Ok(Expr::Power(Box::new(unit), Box::new(Expr::Number(power.into()))));
+        }
+        if name.eq_ignore_ascii_case("fl")
+            && matches!(self.ahead(1), Some(Token::Name(ounce)) if ounce.eq_ignore_ascii_case("oz"))
+        {
+            self.at += 2;
+            self.noted = true;
+            return Ok(units::read("floz")?.0);
         }
         if let Some(function) = functions::canonical(name)
             && (!functions::needs_parenthesis(function) || self.is_at(1, "(") && !after_number)
