@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         socket=options.socket or default.socket,
     )
     try:
+        daemon.check_limits()
         trio.run(daemon.run, places)
     except DaemonError as error:
         logging.getLogger("swiftd").critical("%s", error)

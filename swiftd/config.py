@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import re
+import stat
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,16 +174,25 @@ def _parsed(path: Path, text: str) -> Config:
         raise ConfigError(f"{path}, {error}") from error
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO in its place must not hold us up."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def _text(path: Path) -> str:
     """What the file holds; nothing, if there is none. Editors elsewhere start it with a byte order mark."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
-        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            number = file.fileno()
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                raise ConfigError(f"{path}: expected a file, found something else")
             data = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ConfigError(f"{path}: it is a link that leads nowhere") from None
         return ""
     except OSError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: it can't be read: {(error.strerror or str(error)).lower()}") from error
     if len(data) > LARGEST_FILE:
         raise ConfigError(f"{path}: it is larger than {LARGEST_FILE // 1024**2} MiB")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[1:2] == b"\0" or data[:1] == b"\0":

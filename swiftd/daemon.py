@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import time
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import notify, paths
+from swiftd import notify, paths, shortage
 from swiftd.cache import Cache
 from swiftd.catalog import Catalog
 from swiftd.check import Checker
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
     from swiftd.listening import Endpoint
 
+FEWEST_FILES = 32
+"""Open files of which a daemon with its watches, its sandbox processes and a few clients can live."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +53,17 @@ class Places:
     cache: Path
     state: Path
     socket: Path
+
+
+def check_limits() -> None:
+    """Refuse to start where a daemon would only seem to run.
+
+    Raises:
+        DaemonError: a limit is too low, and which.
+
+    """
+    if (files := shortage.allowed(resource.RLIMIT_NOFILE, FEWEST_FILES)) < FEWEST_FILES:
+        raise DaemonError(f"{files} files may be open at once (`ulimit -n`): start swiftd with {FEWEST_FILES} at least")
 
 
 async def run(places: Places) -> None:

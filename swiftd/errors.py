@@ -41,6 +41,10 @@ class PutOffFault(PluginFault):
     """It was not asked, as it failed too often: asked again later, it may answer."""
 
 
+class RemadeFault(PluginFault):
+    """Its compiled form was lost: it is compiled anew, and may answer then."""
+
+
 class DaemonError(SwiftError):
     """Swiftd can't start, or can't go on."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd.errors import PluginFault, PutOffFault, RequestError
+from swiftd.errors import PluginFault, PutOffFault, RemadeFault, RequestError
 from swiftd.protocol import Event, Item, PluginError, Results
 from swiftd.sandbox.messages import Handle, Handled, Limits
 from swiftd.worker import ArtefactError
@@ -39,6 +39,7 @@ REMEMBERED_ITEMS = 20_000
 """Items of past answers that `activate` can still find: minutes of typing, at some 10 MB."""
 REMEMBERED_LENGTH = 16 * 1024 * 1024
 """Characters of their strings, all together."""
+REMADE = "its compiled form was lost and is being made anew: ask again"
 LONGEST_KEY = 40
 LONGEST_DEADLINE_MS = 24 * 3600 * 1000
 
@@ -228,7 +229,11 @@ class Queries:
         items: list[Item] = []
         errors: list[PluginError] = []
         try:
-            handled = await self._call(plugin, version, version.handed(rest))
+            try:
+                handled = await self._call(plugin, version, version.handed(rest))
+            except RemadeFault:
+                version = await self._remade(plugin, version, gathering.query)
+                handled = await self._call(plugin, version, version.handed(rest))
         except PluginFault as fault:
             self._stats.failed(plugin.name, fault.code)
             errors.append(PluginError(plugin.name, fault.code, str(fault)))
@@ -240,6 +245,20 @@ class Queries:
             if handled.cut is not None:
                 errors.append(PluginError(plugin.name, "too-large", handled.cut))
         await gathering.add(plugin.name, items, errors)
+
+    async def _remade(self, plugin: Plugin, version: Version, query: Query) -> Version:
+        """The version that takes the place of one whose compiled form was lost, if the query can wait for it.
+
+        Raises:
+            PluginFault: it can't wait so long.
+
+        """
+        with self._catalog.changes() as changes, trio.move_on_after(max(query.wait_ms, 0) / 1000):
+            while plugin.serving is version:
+                await changes.receive()
+        if plugin.serving is None or plugin.serving is version:
+            raise PluginFault("compiling", REMADE)
+        return plugin.serving
 
     async def _call(self, plugin: Plugin, version: Version, text: str) -> Handled:
         """Run the plugin, unless it is not worth a try now.
@@ -260,7 +279,7 @@ class Queries:
             raise
         except ArtefactError as error:
             await self._reconciler.mend(plugin.name, version)
-            raise PluginFault("compiling", "its compiled form was lost and is being made anew: ask again") from error
+            raise RemadeFault("compiling", REMADE) from error
         if health.answered():
             self._catalog.health_moved(plugin)
         assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle

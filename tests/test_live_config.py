@@ -269,7 +269,7 @@ def test_a_broken_file_changes_nothing_and_is_reported_until_it_is_mended(idle_d
     assert "is valid again" in idle_daemon.said()
 
 
-@pytest.mark.parametrize("kind", ["no UTF-8", "a folder", "a loop"])
+@pytest.mark.parametrize("kind", ["no UTF-8", "a folder", "a loop", "a link to nothing", "a FIFO"])
 def test_a_file_that_can_not_be_read_is_a_broken_one(idle_daemon, client, write, kind):
     write('[plugins.one]\ntrigger = "1:"\n')
     match kind:
@@ -281,6 +281,12 @@ def test_a_file_that_can_not_be_read_is_a_broken_one(idle_daemon, client, write,
         case "a loop":
             idle_daemon.config.unlink()
             idle_daemon.config.symlink_to(idle_daemon.config)
+        case "a link to nothing":
+            idle_daemon.config.unlink()
+            idle_daemon.config.symlink_to("nowhere")
+        case "a FIFO":
+            idle_daemon.config.unlink()
+            os.mkfifo(idle_daemon.config)
     assert client.ask("reload")["code"] == "config"
     assert str(idle_daemon.config) in client.ask("plugins")["problem"]
     assert client.names("1:", wait_ms=0) == ["one"]

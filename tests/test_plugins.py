@@ -165,6 +165,8 @@ READINGS = [
     ("sqrt 16 * 9", "36  (sqrt(16) × 9)"),
     ("2*7 mod 4", "2  ((2 × 7) mod 4)"),
     ("2 cups to ml", "473.176473 ml  (2 US cups to ml)"),
+    ("12 km / 4 km/h", "3 h  (12 km / (4 km / h))"),
+    ("5 km t", "5 km t  (5 km × t)"),
     ("2000 Cal to kJ", "8368 kJ  (2000 kcal to kJ)"),
     ("1 fl oz to ml", "29.5735295625 ml  (1 US fluid ounce to ml)"),
     ("3x4", "12"),

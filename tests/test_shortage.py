@@ -31,7 +31,7 @@ def own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", ["-v 4000000", "-v 1000000", "-t 20", "-n 64", "-s 256", "-s 1024", "-d 200000", "-l 0", "-c 0"]
+    "options", ["-v 4000000", "-v 1000000", "-t 20", "-n 64", "-n 32", "-s 256", "-s 1024", "-d 200000", "-l 0", "-c 0"]
 )
 def test_below_a_limit_it_serves(own, options):
     client = limited(own, options).client()
@@ -67,6 +67,15 @@ def test_where_it_can_t_serve_it_names_the_limit_and_remembers_nothing(own, opti
     own.stop()
     client = own.start().client()
     assert client.names("=1+2*3") == ["1+2*3 = 7"]
+
+
+@pytest.mark.parametrize("files", [16, 20, 26, 31])
+def test_with_too_few_files_it_ends_and_names_the_limit(own, files):
+    limited(own, f"-n {files}", wait=False)
+    assert own.process.wait(PATIENCE) == 1
+    own.process = None
+    assert f"{files} files may be open at once (`ulimit -n`)" in own.said()
+    assert "Traceback" not in own.said()
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may have any number of processes")

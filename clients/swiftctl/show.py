@@ -47,7 +47,7 @@ def write(data: bytes) -> bool:
 
     """
     if sys.stdout is None:  # closed before we started
-        return False
+        raise SwiftctlError("cannot write the answer: standard output is closed")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 import os
 import select
+import sys
 import time
 
-from swiftctl import STATUS_ANSWER, STATUS_DAEMON_ERROR, DaemonError, show
+from swiftctl import STATUS_ANSWER, STATUS_DAEMON_ERROR, DaemonError, SwiftctlError, show
 from swiftctl.jsonlines import encode
 from swiftctl.wire import LATE, connect
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 STDIN = 0
 CHUNK = 64 << 10
+BOM = b"\xef\xbb\xbf"
+"""What some editors and shells put before the first line."""
 
 REQUEST_MAX = 64 << 10
 """Bytes of a request; the daemon skips a longer one, and its error names no id."""
@@ -60,6 +63,8 @@ class Exchange:
 
     def run(self) -> int:
         """The exit status is that of the last line's answer."""
+        if sys.stdin is None:
+            raise SwiftctlError("standard input is closed: there is nothing to read what to ask from")
         self._connect()
         try:
             while not self._ended or self._lines or self._waiting:
@@ -109,6 +114,8 @@ class Exchange:
 
     def _ask(self, line: bytes) -> None:
         self._number += 1
+        if self._number == 1:
+            line = line.removeprefix(BOM)
         request: Message = {"id": self._number, "op": "query", "input": line.decode(errors="replace")}
         request["wait_ms"] = int(self._options.timeout * 900)
         if self._options.supersede:

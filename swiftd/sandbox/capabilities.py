@@ -175,4 +175,6 @@ def _why_not(guest: str, real: str) -> str | None:
     """
     if os.path.realpath(guest) != real:
         return f"the granted folder {guest} is not what it was when it was granted: it leads elsewhere now"
-    return None if bound.is_there(real) else f"the granted folder {guest} is not there"
+    if bound.is_there(real):
+        return None
+    return f"the granted folder {guest} is {'no folder' if os.path.exists(real) else 'not there'}"  # noqa: PTH110

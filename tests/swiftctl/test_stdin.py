@@ -169,3 +169,23 @@ def test_without_a_daemon_it_ends_at_once(session):
         env=os.environ,
     )
     assert (done.returncode, done.stdout) == (3, b"")
+
+
+def test_a_closed_input_is_said_and_not_waited_for(session):
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m swiftctl query --stdin <&-', sys.executable],
+        check=False,
+        capture_output=True,
+        timeout=60,
+        env=os.environ,
+    )
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert b"standard input is closed" in done.stderr
+
+
+def test_a_byte_order_mark_before_the_first_line_is_none_of_it(daemon, client):
+    daemon.replies(echo)
+    asked = client()
+    asked.write(b"\xef\xbb\xbfa\nb\n")
+    asked.end()
+    assert [request["input"] for request in daemon.requests] == ["a", "b"]

@@ -154,7 +154,7 @@ fn what_stands_behind_a_slash() {
             ("100 km / (2) h", "50 km / h"),
             ("1/2 pi", "approx. 1.5707963268  ((1 / 2) pi)"),
             ("12/3k", "0.004"),
-            ("10 J / kg K", "10 J kg^-1 K^-1  (10 J / (kg kelvin))"),
+            ("10 J / kg K", "10 J kg^-1 K^-1  (10 J / (kg × kelvin))"),
             ("7//2", "3  (floor(7 / 2))"),
         ],
     );
@@ -251,6 +251,11 @@ fn units_as_people_write_them() {
             ("5 mhz", "5 MHz"),
             ("1 dm2 to cm2", "100 cm^2"),
             ("20 sq ft to sq in", "2880 inches^2"),
+            ("12 km / 4 km/h", "3 h  (12 km / (4 km / h))"),
+            ("1 TB / 100 MB/s", "10000 s  (1 TB / (100 MB / s))"),
+            ("3 km / 4 km/h to min", "45 mins  (3 km / (4 km / h) to min)"),
+            ("100 km / 2 h", "50 km / h"),
+            ("5 km t", "5 km t  (5 km × t)"),
             ("1 gallon to l", "3.785411784 l  (1 US gallon to l)"),
             ("1 fl oz to ml", "29.5735295625 ml  (1 US fluid ounce to ml)"),
             ("2000 Cal to kJ", "8368 kJ  (2000 kcal to kJ)"),
@@ -261,6 +266,7 @@ fn units_as_people_write_them() {
     );
     refuses(&[
         ("5 mw", "mw can be mW or MW: write which"),
+        ("10 Nm", "Nm can be newton metres or nautical miles: write N m or nmi"),
         ("20 °C + 10 °F", "temperatures of different scales can't be added"),
         ("$5 + €3", "exchange rates are not available"),
         ("2 h 30", "there is a number without a unit behind one with a unit"),

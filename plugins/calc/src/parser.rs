@@ -109,6 +109,12 @@ impl Parser<'_> {
         found
     }
 
+    /// Whether a unit stands there.
+    fn is_unit_at(&self, distance: usize) -> bool {
+        let Some(Token::Name(name)) = self.ahead(distance) else { return false };
+        matches!(units::read(name), Ok((unit, _)) if unit.has_unit())
+    }
+
     fn is_at(&self, distance: usize, expected: &str) -> bool {
         match self.ahead(distance) {
             Some(Token::Sign(sign)) => *sign == expected,
@@ -316,6 +322,16 @@ impl Parser<'_> {
             if sign == Multiplicative::Over {
                 self.noted |= factor.is_percentage();
                 if let Expr::Adjacent(parts) = factor {
+                    // 12 km / 4 km/h: a speed, most likely.
+                    let is_quantity = matches!(parts[0], Expr::Number(_)) && parts[1..].iter().all(Expr::has_unit);
+                    if is_quantity && self.is_at(0, "/") && self.is_unit_at(1) {
+                        self.at += 1;
+                        let unit = self.deeper(Self::power)?;
+                        let rate = Expr::Product(Box::new(Expr::Adjacent(parts)), vec![(Multiplicative::Over, unit)]);
+                        rest.push((sign, Expr::Group(Box::new(rate))));
+                        self.noted = true;
+                        continue;
+                    }
                     self.over(&mut first, &mut rest, parts);
                     continue;
                 }

@@ -72,7 +72,11 @@ impl Printer {
         for pair in parts.windows(2) {
             let is_named = match &pair[1] {
                 // (2^2) pi, and not 2^(2 pi)
-                Expr::Name(name) => name.role == Role::Unit || !matches!(pair[0], Expr::Power(..)),
+                // (2^2) pi, and not 2^(2 pi); km × t
+                Expr::Name(name) if name.role == Role::Unit => {
+                    !matches!(&pair[0], Expr::Name(before) if before.role == Role::Unit)
+                }
+                Expr::Name(_) => !matches!(pair[0], Expr::Power(..)),
                 Expr::Power(base, _) => matches!(**base, Expr::Name(_)),
                 _ => false,
             };

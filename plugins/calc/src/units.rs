@@ -149,6 +149,9 @@ pub fn read(name: &str) -> Result<(Expr, bool), Refusal> {
     if let Some((alias, fend)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
         return Ok((named(fend, fend), matches!(*alias, "f" | "kilo" | "kilos")));
     }
+    if matches!(name, "Nm" | "kNm" | "NM") {
+        return unclear(format!("{name} can be newton metres or nautical miles: write N m or nmi"));
+    }
     // With a capital it is what food has.
     if matches!(name, "Cal" | "Calorie" | "Calories") {
         return Ok((named("kcal", "kcal"), true));

@@ -71,6 +71,9 @@ impl Parser<'_> {
                     // 2^2pi and 2^2(3) may be meant as 2^(2pi); 3^2 m is nothing else.
                     let is_unit = matches!(&part, Expr::Name(Name { role: Role::Unit, .. }));
                     self.noted |= matches!(parts[parts.len() - 1], Expr::Power(..)) && !(named && is_unit);
+                    // 5 km t, as while someone types "to": tonnes.
+                    self.noted |=
+                        is_unit && matches!(&parts[parts.len() - 1], Expr::Name(Name { role: Role::Unit, .. }));
                     parts.push(part);
                 }
                 _ => break,
