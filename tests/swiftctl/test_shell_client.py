@@ -157,6 +157,8 @@ def test_it_looks_for_the_socket_where_swiftctl_does(session, monkeypatch, kind,
     name_place(monkeypatch, variable, kind, session, inside)
     if variable == "XDG_RUNTIME_DIR":
         monkeypatch.setenv("TMPDIR", str(session))
+    if os.path.exists(wire.default_socket()):
+        pytest.skip("a daemon of yours serves there, and answers")
     done = subprocess.run([SCRIPT, "x"], check=False, capture_output=True, text=True)
     found = done.stderr.removeprefix("swift-query: no answer at ").removesuffix(": start swiftd\n")
     assert (done.returncode, Path(found)) == (3, Path(wire.default_socket()))
