@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from daemons import Daemon
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts():
+    """Programs that tests start can be interrupted, also where the tests run in the background of a script.
+
+    There a shell has SIGINT ignored, and so would they.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

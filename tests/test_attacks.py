@@ -152,6 +152,7 @@ def test_the_daemon_is_afterwards_what_it_was(idle_daemon):
     client = idle_daemon.client()
     workers = len(idle_daemon.idle_workers())
     client.query(">warm")
+    eventually(lambda: client.ask("stats")["sessions"] == 1)
     pid = idle_daemon.process.pid
     before = descriptors(pid), workers
     for _ in range(20):
