@@ -229,13 +229,21 @@ impl Parser<'_> {
         let Some(operators) = BINARY.get(level) else { return self.sum() };
         let mut left = self.binary(level + 1)?;
         let mut length = 0;
-        while let Some((_, fend)) = operators.iter().find(|(sign, _)| self.is_at(0, sign)) {
+        while let Some((sign, fend)) = operators.iter().find(|(sign, _)| self.is_at(0, sign)) {
+            let is_word = matches!(*sign, "and" | "or");
             self.at += 1;
             length += 1;
             if length > MAX_DEPTH {
                 return Err(Refusal::TooBig);
             }
-            left = Expr::Binary(fend, Box::new(left), Box::new(self.binary(level + 1)?));
+            let right = self.binary(level + 1)?;
+            // 5 nCr 2 + 1 is 5 nCr 3 here, and 11 on a calculator; 1 << 2 + 3 and 5 & 3 + 1 depend on the language.
+            let joined = |x: &Expr| matches!(x, Expr::Sum(..) | Expr::Product(..) | Expr::Binary(..));
+            self.noted |= joined(&left) || joined(&right);
+            // 5 and 3 might be 8.
+            let is_number = |x: &Expr| matches!(x, Expr::Number(_));
+            self.noted |= is_word && is_number(&left) && is_number(&right);
+            left = Expr::Binary(fend, Box::new(left), Box::new(right));
         }
         Ok(left)
     }
@@ -262,6 +270,8 @@ impl Parser<'_> {
             let begins = matches!(&term, Expr::Product(first, rest)
                 if first.is_percentage() && rest[0].0 != Multiplicative::Of);
             self.noted |= term.is_percentage() || begins || all;
+            // 2 + 7 mod 3 is (2 + 7) mod 3 for mathematicians, 20% of 50 + 10 may be 20% of 60.
+            self.noted |= [&first, &term].into_iter().chain(rest.last().map(|(_, x)| x)).any(is_loose);
             rest.push((sign, term));
         }
         if rest.is_empty() {
@@ -318,7 +328,12 @@ impl Parser<'_> {
             if self.is_at(0, "/") {
                 return unclear("/ is not understood here");
             }
+            // 8^1/3 may be meant as 8^(1/3), 3²/2 and x^2/km may not.
+            let raised = self.at > 1 && matches!(self.tokens[self.at - 2], Token::Raised(_));
+            let before = rest.last().map_or(&first, |(_, x)| x);
+            let may_go_on = sign == Multiplicative::Over && !raised && has_bare_exponent(before);
             let factor = self.deeper(Self::adjacent)?;
+            self.noted |= may_go_on && !factor.has_unit() && !matches!(factor, Expr::Group(_));
             if sign == Multiplicative::Over {
                 self.noted |= factor.is_percentage();
                 if let Expr::Adjacent(parts) = factor {
@@ -376,6 +391,22 @@ impl Parser<'_> {
         rest.push((Multiplicative::Over, divisor));
         let quotient = Expr::Product(Box::new(first.clone()), std::mem::take(rest));
         *first = Expr::Adjacent(std::iter::once(quotient).chain(others).collect());
+    }
+}
+
+/// Whether it is joined by a word that may be meant to bind less than a sum.
+fn is_loose(term: &Expr) -> bool {
+    matches!(term, Expr::Product(_, rest)
+        if rest.iter().any(|(sign, _)| matches!(sign, Multiplicative::Modulo | Multiplicative::Of)))
+}
+
+/// Whether it ends with an exponent without parentheses, on something that is no unit.
+fn has_bare_exponent(expr: &Expr) -> bool {
+    match expr {
+        Expr::Negative(x) => has_bare_exponent(x),
+        Expr::Adjacent(parts) => has_bare_exponent(&parts[parts.len() - 1]),
+        Expr::Power(base, exponent) => !base.has_unit() && !matches!(**exponent, Expr::Group(_)),
+        _ => false,
     }
 }
 

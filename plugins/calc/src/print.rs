@@ -24,6 +24,10 @@ fn level(expr: &Expr) -> u8 {
     }
 }
 
+fn binds_in_doubt(sign: Multiplicative) -> bool {
+    matches!(sign, Multiplicative::Modulo | Multiplicative::Of | Multiplicative::Off)
+}
+
 struct Printer {
     sign: DecimalSign,
 }
@@ -50,8 +54,9 @@ impl Printer {
             Expr::Sum(first, rest) => self.sum(first, rest),
             Expr::Convert(value, target) => format!("{} to {}", self.at(value, 2), self.at(target, 3)),
             Expr::Binary(sign, left, right) => {
+                let least = if matches!(*sign, "==" | "!=") { 2 } else { 4 };
                 let sign = if *sign == "!=" { "≠" } else { sign };
-                format!("{} {sign} {}", self.at(left, 2), self.at(right, 2))
+                format!("{} {sign} {}", self.at(left, least), self.at(right, least))
             }
             Expr::Call(function, arguments) => self.call(function, arguments),
             Expr::Member(name, object) => format!("{name} of {}", self.at(object, 7)),
@@ -71,7 +76,6 @@ impl Printer {
         let mut text = self.at(&parts[0], 6);
         for pair in parts.windows(2) {
             let is_named = match &pair[1] {
-                // (2^2) pi, and not 2^(2 pi)
                 // (2^2) pi, and not 2^(2 pi); km × t
                 Expr::Name(name) if name.role == Role::Unit => {
                     !matches!(&pair[0], Expr::Name(before) if before.role == Role::Unit)
@@ -108,6 +112,10 @@ impl Printer {
             let least =
                 if matches!(sign, Multiplicative::Times | Multiplicative::Of | Multiplicative::Off) { 4 } else { 5 };
             let factor = self.at(factor, least);
+            // (8^1) / 3, and not 8^(1 / 3)
+            if number == 0 && *sign == Multiplicative::Over && matches!(first, Expr::Power(..)) {
+                text = format!("({text})");
+            }
             match sign {
                 Multiplicative::Times => text = format!("{text} × {factor}"),
                 Multiplicative::Over => text = format!("{text} / {factor}"),
@@ -121,7 +129,12 @@ impl Printer {
     }
 
     fn sum(&self, first: &Expr, rest: &[(Additive, Expr)]) -> String {
-        let mut text = self.at(first, 2);
+        // 2 + (7 mod 3), (20% of 50) + 10
+        let term_at = |x: &Expr| match x {
+            Expr::Product(_, rest) if rest.iter().any(|(sign, _)| binds_in_doubt(*sign)) => self.at(x, 4),
+            _ => self.at(x, 3),
+        };
+        let mut text = if matches!(first, Expr::Product(..)) { term_at(first) } else { self.at(first, 2) };
         let mut before = self.at(first, 4);
         let mut percentages = first.is_percentage();
         for (sign, term) in rest {
@@ -130,7 +143,7 @@ impl Printer {
             let term = match term.ungrouped() {
                 Expr::Percent(x) if !percentages => format!("{}% of {before}", self.at(x, 6)),
                 _ if is_percentage && !percentages => format!("({}) of {before}", self.at(term, 0)),
-                _ => self.at(term, 3),
+                _ => term_at(term),
             };
             text = format!("{text} {sign} {term}");
             before = format!("({text})");

@@ -13,7 +13,7 @@ const CURRENCY_CODES: &str = " AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF ILS I
     SGD TRY UAH USD ZAR ";
 
 /// What fend reads as it should, but is often meant otherwise: with what is said about it.
-const OFTEN_MEANT_OTHERWISE: [(&str, &str); 43] = [
+const OFTEN_MEANT_OTHERWISE: [(&str, &str); 73] = [
     ("M", "million"),
     ("G", "billion"),
     ("T", "trillion"),
@@ -54,17 +54,61 @@ const OFTEN_MEANT_OTHERWISE: [(&str, &str); 43] = [
     ("gill", "US gill"),
     ("cwt", "US hundredweight"),
     ("hundredweight", "US hundredweight"),
+    ("tbs", "US tablespoons"),
+    ("fluid_ounce", "US fluid ounce"),
+    ("fluid_dram", "US fluid dram"),
+    ("oz", "ounces of 28.35 g"),
+    ("ounce", "ounce of 28.35 g"),
+    ("ounces", "ounces of 28.35 g"),
+    ("dram", "dram of 1.77 g"),
+    ("drams", "drams of 1.77 g"),
+    ("hundredweights", "US hundredweights"),
+    ("horsepowers", "horsepowers of 745.7 W"),
+    ("mil", "thousandth of an inch"),
+    ("mils", "thousandths of an inch"),
+    ("ell", "English ell"),
+    ("ells", "English ells"),
+    ("league", "league of 3 miles"),
+    ("leagues", "leagues of 3 miles"),
+    ("rpm", "(2 pi / min)"),
+    ("rps", "(2 pi / s)"),
+    ("ppt", "parts in 10^12"),
+    ("year", "year of 365.2422 days"),
+    ("years", "years of 365.2422 days"),
+    ("yr", "years of 365.2422 days"),
+    ("decade", "decade of 3652.422 days"),
+    ("decades", "decades of 3652.422 days"),
+    ("century", "century of 36524.22 days"),
+    ("centuries", "centuries of 36524.22 days"),
+    ("billion", "× 10^9"),
+    ("trillion", "× 10^12"),
+    ("quadrillion", "× 10^15"),
+    ("quintillion", "× 10^18"),
     ("cal", "calories of 4.184 J"),
     ("calorie", "calorie of 4.184 J"),
     ("calories", "calories of 4.184 J"),
 ];
 
 /// Names that are no units: in 1/2 pi the 1/2 is a factor.
-const CONSTANTS: &str = " pi π tau τ e phi i true false k M G T hundred thousand million billion trillion dozen ans _ ";
+const CONSTANTS: &str = " pi π tau τ e phi i true false k M G T hundred thousand million billion trillion quadrillion \
+    quintillion dozen (1e5) (1e7) ans _ ";
 
 /// Whether it belongs to the number before it as zeros would.
 pub fn is_scale(name: &str) -> bool {
-    matches!(name, "k" | "M" | "G" | "T" | "hundred" | "thousand" | "million" | "billion" | "trillion" | "dozen")
+    matches!(
+        name,
+        "k" | "M"
+            | "G"
+            | "T"
+            | "hundred"
+            | "thousand"
+            | "million"
+            | "billion"
+            | "trillion"
+            | "dozen"
+            | "(1e5)"
+            | "(1e7)"
+    )
 }
 
 const ALIASES: [(&str, &str); 14] = [
@@ -152,6 +196,17 @@ pub fn read(name: &str) -> Result<(Expr, bool), Refusal> {
     if matches!(name, "Nm" | "kNm" | "NM") {
         return unclear(format!("{name} can be newton metres or nautical miles: write N m or nmi"));
     }
+    // The Indian numbers, which fend doesn't have.
+    match name.to_lowercase().as_str() {
+        "lakh" | "lakhs" | "lac" | "lacs" => return Ok((named("(1e5)", "× 100000"), true)),
+        "crore" | "crores" => return Ok((named("(1e7)", "× 10000000"), true)),
+        // fend takes square and cubic decimetres for centimetres.
+        "sqdm" | "cbdm" => {
+            let power = Expr::Number(if name.starts_with(['s', 'S']) { "2" } else { "3" }.into());
+            return Ok((Expr::Power(Box::new(named("dm", "dm")), Box::new(power)), false));
+        }
+        _ => {}
+    }
     // With a capital it is what food has.
     if matches!(name, "Cal" | "Calorie" | "Calories") {
         return Ok((named("kcal", "kcal"), true));
@@ -165,6 +220,11 @@ pub fn read(name: &str) -> Result<(Expr, bool), Refusal> {
     }
     if CONSTANTS.contains(&[" ", name, " "].concat()) || is_format(name) {
         return Ok((named(name, name), false));
+    }
+    // Cup, HP, Gallon: Cuba's pesos and galileos are not meant.
+    let lower = name.to_lowercase();
+    if lower != name && lower.len() > 1 && OFTEN_MEANT_OTHERWISE.iter().any(|(unit, _)| *unit == lower) {
+        return Ok((read(&lower)?.0, true));
     }
     match in_other_case(name) {
         Some(unit) if name.starts_with('m') && unit.starts_with('M') => {

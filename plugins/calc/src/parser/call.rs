@@ -59,8 +59,11 @@ impl Parser<'_> {
                 self.noted |= parts.len() > 2 || !functions::takes_angle(function);
             }
             // sin pi/2 is (sin pi)/2 here, and sin(pi/2) on a calculator.
-            self.noted |=
-                !matches!(argument, Expr::Group(_)) && ["+", "-", "*", "/"].iter().any(|sign| self.is_at(0, sign));
+            const OPERATORS: [&str; 15] =
+                ["+", "-", "*", "/", "//", "%", "<<", ">>", "mod", "per", "of", "times", "plus", "minus", "choose"];
+            self.noted |= !matches!(argument, Expr::Group(_)) && OPERATORS.iter().any(|sign| self.is_at(0, sign));
+            // ln 2^3 is ln(2^3), and (ln 2)^3 for some.
+            self.noted |= matches!(argument, Expr::Power(..) | Expr::Factorial(_) | Expr::Percent(_));
             return Ok(vec![argument]);
         }
         let mut arguments = vec![self.deeper(Self::statement)?];

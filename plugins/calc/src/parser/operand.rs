@@ -315,8 +315,9 @@ impl Parser<'_> {
             self.noted |= noted;
             return Ok(Expr::Power(Box::new(unit), Box::new(Expr::Number(power.into()))));
         }
-        if name.eq_ignore_ascii_case("fl")
-            && matches!(self.ahead(1), Some(Token::Name(ounce)) if ounce.eq_ignore_ascii_case("oz"))
+        if let Some(Token::Name(ounce)) = self.ahead(1)
+            && matches!(name.to_lowercase().as_str(), "fl" | "fluid")
+            && matches!(ounce.to_lowercase().as_str(), "oz" | "ounce" | "ounces")
         {
             self.at += 2;
             self.noted = true;
