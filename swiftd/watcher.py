@@ -111,16 +111,13 @@ class _Watches:
                     return
 
     async def look(self) -> None:
-        """Have the watches made anew when other folders are to be watched, though nothing touched those of now.
-
-        One may be mounted over, or may be readable again.
-        """
+        """Have the watches made anew when a watched folder is another one, though nothing touched it."""
         try:
             with _mounts() as mounts_changed:
                 while True:
                     await trio.sleep(LOOK)
                     before = self._identities
-                    now = await in_thread(lambda: _identities(to_watch(self._places).folders))
+                    now = await in_thread(_identities, before.keys())
                     if self._identities is before and (mounts_changed() or now != before):
                         self._stop.set()
         finally:
