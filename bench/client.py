@@ -2,7 +2,7 @@
 
 Prints, from one run, the median wall time of `python -c pass` and of `swiftctl query ">hello"` (as the installed
 script, and with -m) of the same interpreter, and the ratios. They are run in turn, so that a slower moment is
-slower for all.
+slower for all, and every answer is looked at.
 
     python bench/client.py [ROUNDS]
 """
@@ -10,47 +10,46 @@ slower for all.
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-START_LIMIT = 60.0
+import stand
 
 
-def run(command: list[str], environment: dict[str, str]) -> float:
+def run(command: list[str], environment: dict[str, str], expected: str) -> float:
     started = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=START_LIMIT)
-    return (time.perf_counter() - started) * 1000
+    ended = subprocess.run(
+        command, env=environment, check=True, stdout=subprocess.PIPE, text=True, timeout=stand.START_LIMIT
+    )
+    took = (time.perf_counter() - started) * 1000
+    if ended.stdout != expected:
+        raise SystemExit(f"{command} said {ended.stdout!r}")
+    return took
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        environment = os.environ | {"SWIFT_SOCKET": str(place / "swift.sock"), "HOME": str(place)}
-        environment = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
-        daemon = subprocess.Popen([sys.executable, "-m", "swiftd", "--log-level", "warning"], env=environment)
-        stack.callback(daemon.wait)
-        stack.callback(daemon.send_signal, signal.SIGTERM)
-        until = time.monotonic() + START_LIMIT
-        while not (place / "swift.sock").exists() and time.monotonic() < until:
-            time.sleep(0.02)
+    stand.begin()
+    with stand.temporary() as (place, stack):
+        _, path = stack.enter_context(stand.daemon(place))
+        stack.enter_context(stand.connect(path))
+        environment = os.environ | {"SWIFT_SOCKET": str(path), "HOME": str(place)}
         query = ["query", ">hello"]
+        answer = "You typed: hello\n"
         commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "swiftctl query": [str(Path(sys.executable).with_name("swiftctl")), *query],
-            "python -m swiftctl query": [sys.executable, "-m", "swiftctl", *query],
+            "python -c pass": ([sys.executable, "-c", "pass"], ""),
+            "swiftctl query": ([str(Path(sys.executable).with_name("swiftctl")), *query], answer),
+            "python -m swiftctl query": ([sys.executable, "-m", "swiftctl", *query], answer),
         }
-        run(commands["swiftctl query"], environment)  # until the plugins are compiled
+        for command, expected in commands.values():  # until the plugins and the client itself are compiled
+            run(command, environment, expected)
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
-            for name, command in commands.items():
-                times[name].append(run(command, environment))
+            for name, (command, expected) in commands.items():
+                times[name].append(run(command, environment, expected))
     base = statistics.median(times["python -c pass"])
     print(f"{rounds} runs each, median wall time")
     for name, samples in times.items():

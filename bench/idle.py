@@ -9,20 +9,11 @@ of one core, of the daemon, its zygote and its workers. The target is 6 wake-ups
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-import msgpack
-from latency import connect, round_trip
-
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
-
-from daemons import component  # noqa: E402 - where the tests' plugins are made
+import stand
 
 PLUGINS = 18
 """Beside the two bundled ones."""
@@ -46,24 +37,22 @@ def cost(pid: int) -> tuple[int, float]:
 
 def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    stand.begin()
+    from msgspec import msgpack  # noqa: PLC0415 - only a fresh install is sure to have it
+
+    with stand.temporary() as (place, stack):
         (place / "plugins").mkdir()
+        asked = {">hello": b"You typed: hello", "=1+1": b"1+1 = 2"}
         for number in range(PLUGINS):
-            (place / "plugins" / f"p{number}.wasm").write_text(component(f"n{number}", f"t{number}:"))
-        process = subprocess.Popen([
-            sys.executable, "-m", "swiftd", "--log-level", "warning",
-            "--socket", str(place / "swift.sock"), "--cache-dir", str(place / "cache"),
-            "--plugins-dir", str(place / "plugins"), "--config", str(place / "config.toml"),
-        ])  # fmt: skip
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        with connect(place / "swift.sock") as client:
-            for trigger in (">", "=1+", *(f"t{number}:" for number in range(PLUGINS))):
-                query = {"id": 100, "op": "query", "input": f"{trigger}1", "wait_ms": 60_000}
-                answer = round_trip(client, msgpack.packb(query) + b"\n")
-                while b"items" not in answer:  # it says first that it compiles
-                    answer += client.recv(65536)
+            (place / "plugins" / f"p{number}.wasm").write_bytes(stand.version(number))
+            with (place / "config.toml").open("a") as config:
+                config.write(f'[plugins.p{number}]\ntrigger = "t{number}:"\n')
+            asked[f"t{number}:"] = f"Vers. {number:3}: ".encode()
+        process, path = stack.enter_context(stand.daemon(place))
+        with stand.connect(path) as client:
+            for text, expected in asked.items():
+                query = {"id": 100, "op": "query", "input": text, "wait_ms": 60_000}
+                stand.first_answer(client, msgpack.encode(query) + b"\n", expected)
         time.sleep(SETTLE)
         (zygote,) = children(process.pid)
         family = {"daemon": [process.pid], "zygote": [zygote], "workers": children(zygote)}
