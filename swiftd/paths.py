@@ -2,9 +2,10 @@
 
 The environment names folders, and may name another user's: `sudo -E` and `su` keep what belonged to whoever called.
 What this user makes there, the other one could never write again; what the other one made could be swapped under us.
-So nothing of ours is made or used in a folder of another user (as pip does with its cache). The socket goes to the next
-place that its rule knows, the cache to a temporary one, and nothing is remembered in a state folder. The configuration
-and the plugins are read wherever they are, and never made.
+So nothing of ours is made or used in a folder of another user (as pip does with its cache), or where others could swap
+it (exposure.py). The socket goes to the next place that its rule knows, the cache to a temporary one, and nothing is
+remembered in a state folder. The configuration and the plugins are never made, and where others could have put them,
+they are not read.
 
 The socket's path is wanted by the client too, at every call: wire.py has the same rule without pathlib.
 """
@@ -17,6 +18,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from swiftd.exposure import exposed
 from swiftd.text import harmless
 
 APP = "swift"
@@ -187,38 +189,58 @@ def bundled_plugins() -> Path:
 def refusal(folder: Path) -> str | None:
     """Why nothing of ours may be kept in `folder`, which may not be there yet; None if nothing speaks against it.
 
-    It must be ours, and a folder, not a link to one. What it lies in, or is to be made in, must be ours, root's or
-    meant for all.
+    It must be ours, and a folder, not a link to one, and nobody else may be able to put another in its place.
     """
-    there = folder
-    while not os.path.lexists(there):
-        there = there.parent
     try:
-        found = there.lstat() if there == folder else there.stat()
-        above = folder.parent.stat() if there == folder else found
+        return _against_private(folder) or _against_making(folder)
     except OSError as error:
         return f"{printable(error.filename)} can't be looked at: {error.strerror}"
-    if not stat.S_ISDIR(found.st_mode):
-        return f"{printable(there)} is {'a link' if stat.S_ISLNK(found.st_mode) else 'not a folder'}"
-    if there == folder and found.st_uid != os.geteuid():
-        return _belongs(there, found)
-    if above.st_uid not in (0, os.geteuid()) and above.st_mode & SHARED != SHARED:
-        return _belongs(folder.parent if there == folder else there, above)
-    if there != folder and not os.access(there, os.W_OK | os.X_OK):
-        return f"{printable(there)} can't be written"
-    return None
+
+
+def _against_private(folder: Path) -> str | None:
+    """The part of it that does not pass with time.
+
+    Raises:
+        OSError: it can't be looked at.
+
+    """
+    there = _nearest(folder)
+    if there == folder:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            return f"{printable(folder)} is {'a link' if stat.S_ISLNK(found.st_mode) else 'not a folder'}"
+        if found.st_uid != os.geteuid():
+            return _belongs(folder, found)
+        there = folder.parent
+    elif not stat.S_ISDIR(there.stat().st_mode):
+        return f"{printable(there)} is not a folder"
+    why = exposed(str(there))
+    return why and printable(why)
+
+
+def _against_making(folder: Path) -> str | None:
+    there = _nearest(folder)
+    can = there == folder or os.access(there, os.W_OK | os.X_OK)
+    return None if can else f"{printable(there)} can't be written"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what there is of the way to it."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
 
 
 def make_private(folder: Path) -> None:
     """Make `folder` (and its parents) so that nobody else can enter it.
 
     Raises:
-        UnsafeFolderError: it lies with another user, belongs to one or to all, or is not a folder but, say, a link.
-        OSError: it can't be made.
+        UnsafeFolderError: it lies with another user, belongs to one or to all, others could put another in its place,
+            or it is not a folder but, say, a link.
+        OSError: it can't be made, now.
 
     """
-    if why := refusal(folder):
-        raise UnsafeFolderError(f"{why}: choose another place")
+    _must_be_private(folder)
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     # Opened, so that what is judged and changed is one thing, and no link that came meanwhile.
@@ -233,6 +255,12 @@ def make_private(folder: Path) -> None:
             os.fchmod(opened, 0o700)
     finally:
         os.close(opened)
+    _must_be_private(folder)  # what was missing of the way may be somebody's who was faster
+
+
+def _must_be_private(folder: Path) -> None:
+    if why := _against_private(folder):
+        raise UnsafeFolderError(f"{why}: mend that, or choose another place")
 
 
 def printable(name: Path | str) -> str:

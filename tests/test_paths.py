@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
@@ -280,12 +281,48 @@ def test_none_is_made_or_used_in_a_folder_of_another_user(tmp_path, there):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@needs_root
-def test_one_is_made_in_a_folder_for_all_whoever_s_it_is(tmp_path):
-    os.chown(tmp_path, SOMEBODY, SOMEBODY)
+@pytest.mark.parametrize("owner", [0, pytest.param(SOMEBODY, marks=needs_root)])
+def test_one_is_made_in_a_folder_for_all_unless_it_is_another_user_s(tmp_path, owner):
+    """Who owns a sticky folder may rename what others have in it."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, owner, owner)
     tmp_path.chmod(0o1777)
+    if owner:
+        with pytest.raises(UnsafeFolderError, match=f"{tmp_path} belongs to user {owner}"):
+            make_private(tmp_path / "a")
+        assert not (tmp_path / "a").exists()
+    else:
+        make_private(tmp_path / "a")
+        assert mode(tmp_path / "a") == 0o700
+
+
+@pytest.mark.parametrize("there", ["a", "a/b", "a/b/c"])
+@pytest.mark.parametrize("open_to", [0o777, 0o775, 0o757])
+def test_none_is_made_or_used_where_others_could_swap_it(tmp_path, there, open_to):
+    """One that is there before and is ours is closed instead: the folder itself is not judged by what was."""
+    (tmp_path / there).mkdir(parents=True)
+    (tmp_path / "a").chmod(open_to)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "a", -1, SOMEBODY)
+    assert f"others can write to {tmp_path}/a (mode {open_to:04o})" in paths.refusal(tmp_path / "a" / "b" / "c")
+    with pytest.raises(UnsafeFolderError, match="others can write to"):
+        make_private(tmp_path / "a" / "b" / "c")
     make_private(tmp_path / "a")
-    assert mode(tmp_path / "a") == 0o700
+    make_private(tmp_path / "a" / "b" / "c")
+
+
+def test_that_none_can_be_made_now_is_not_the_same(tmp_path, monkeypatch):
+    """Who waits for better times must not take it for somebody else's folder."""
+
+    def full(*words, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert paths.refusal(tmp_path / "a") == f"{tmp_path} can't be written"
+    monkeypatch.setattr(os, "mkdir", full)
+    with pytest.raises(OSError, match="No space") as raised:
+        make_private(tmp_path / "a")
+    assert not isinstance(raised.value, UnsafeFolderError)
 
 
 def test_a_link_is_not_followed(tmp_path):
