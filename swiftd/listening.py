@@ -16,14 +16,16 @@ import logging
 import os
 import socket
 import stat
+import struct
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import paths
+from swiftd import activation, paths
 from swiftd.errors import AlreadyRunningError, DaemonError
+from swiftd.exposure import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +40,6 @@ ANSWER_LIMIT = 1.0
 """Seconds for a socket in our place to take a connection. The kernel does that at once, or never."""
 UNREACHABLE_LIMIT = 60.0
 """Seconds without a socket that can be reached, after which the daemon ends: nobody can tell it to."""
-
-_FIRST_PASSED = 3
-"""The descriptor that sd_listen_fds(3) starts from."""
 
 _log = logging.getLogger(__name__)
 
@@ -196,9 +195,14 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
     def use(self, passed: socket.socket) -> None:
         """Serve a socket that somebody else made, as long as its path leads to it."""
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(passed))
+        if (user := _user_of(passed)) != os.geteuid():
+            _log.warning("user %d listens for us, and you are %d: no client of yours will trust it", user, os.geteuid())
         if self._has_path and _leads_to(self._path, passed):
-            with suppress(OSError):
+            try:
                 self._ours = _identity(self._path.stat())
+                _make_folder(self._path)
+            except OSError as error:
+                _log.warning("the socket that was passed is not safe where it is: %s", error)
         # That left a connection which must not wait: for it the service manager would start us again if we were
         # stopped just now. Those before it are taken with it.
         with suppress(OSError):
@@ -225,6 +229,8 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
         while not self._has_lock():  # it may be removed just between its making and its taking
             lock = os.open(_lock_of(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
+                if (owner := os.fstat(lock).st_uid) != os.geteuid():  # made in advance, where all may add
+                    raise PermissionError(errno.EPERM, f"{_lock_of(self._path)} belongs to user {owner}: remove it")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 os.close(lock)
@@ -272,8 +278,8 @@ def listener(path: Path) -> Iterator[Endpoint]:
         DaemonError: no socket can be made there, or what was passed is none.
 
     """
-    passed = _passed()
-    endpoint = Endpoint(path if passed is None else Path(_name(passed)))
+    passed = activation.passed()
+    endpoint = Endpoint(path if passed is None else Path(activation.name(passed)))
     try:
         if passed is None:
             endpoint.make()
@@ -301,37 +307,6 @@ def _restore_at_start(endpoint: Endpoint) -> None:
         raise DaemonError(f"the socket that was passed can't be reached, and no other be made: {error}") from error
 
 
-def _passed() -> socket.socket | None:
-    """The socket that a service manager listens on for us, if it is us who is meant."""
-    count = os.environ.pop("LISTEN_FDS", "")
-    process = os.environ.pop("LISTEN_PID", "")
-    os.environ.pop("LISTEN_FDNAMES", None)
-    if process != str(os.getpid()) or not count.isdecimal() or int(count) < 1:
-        return None
-    if int(count) > 1:
-        raise DaemonError(f"{count} sockets were passed, where one is expected: see swiftd.socket")
-    try:
-        passed = socket.socket(fileno=_FIRST_PASSED)
-    except OSError as error:
-        raise DaemonError(f"what was passed is no socket ({error.strerror}): see swiftd.socket") from error
-    passed.set_inheritable(False)
-    if (passed.family, passed.type) != (socket.AF_UNIX, socket.SOCK_STREAM) or not _listens(passed):
-        passed.close()
-        raise DaemonError("what was passed is no Unix stream socket that is listened on: see swiftd.socket")
-    passed.setblocking(False)
-    _log.info("a service manager listens on %s", _name(passed))
-    return passed
-
-
-def _listens(passed: socket.socket) -> bool:
-    return bool(passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-
-
-def _name(passed: socket.socket) -> str:
-    """The socket's address as systemd writes it, with `@` for an abstract one."""
-    return os.fsdecode(passed.getsockname()).replace("\0", "@", 1)
-
-
 def _leads_to(path: Path, passed: socket.socket) -> bool:
     """Whether the path leads to a socket that was passed: of that only who listens there can be known."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -350,6 +325,11 @@ def _listener_of(connection: socket.socket) -> bytes:
     return connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
 
 
+def _user_of(connection: socket.socket) -> int:
+    _, user, _ = struct.unpack("iII", _listener_of(connection))
+    return int(user)
+
+
 def _lock_of(path: Path) -> str:
     return f"{path}.lock"
 
@@ -359,15 +339,17 @@ def _identity(status: os.stat_result) -> Identity:
 
 
 def _make_folder(path: Path) -> None:
-    """Make the socket's folder. One that the user chose is left as it is: the socket is private.
+    """Make the socket's folder, or make it private. One that the user chose is left as it is.
 
     Raises:
-        UnsafeFolderError: it belongs to somebody else.
-        OSError: it can't be made.
+        UnsafeFolderError: it belongs to somebody else, or others could put a socket in the place of ours.
+        OSError: it can't be made, or looked at.
 
     """
     if path.parent.name in (paths.APP, f"{paths.APP}-{os.geteuid()}") or not path.parent.exists():
         paths.make_private(path.parent)
+    elif why := exposed(str(path.parent)):
+        raise paths.UnsafeFolderError(f"{why}: mend that, or choose another place")
 
 
 def _clear(path: Path) -> None:
@@ -375,7 +357,7 @@ def _clear(path: Path) -> None:
 
     Raises:
         AlreadyRunningError: somebody serves it.
-        DaemonError: what is there is no socket.
+        DaemonError: what is there is no socket, or another user serves it.
         OSError: it can't be removed.
 
     """
@@ -391,6 +373,12 @@ def _clear(path: Path) -> None:
 
 
 def _answers(path: Path) -> bool:
+    """Whether somebody serves there.
+
+    Raises:
+        DaemonError: it is another user, so that no client of ours would talk to him.
+
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(ANSWER_LIMIT)
         try:
@@ -399,4 +387,6 @@ def _answers(path: Path) -> bool:
             return True
         except OSError:
             return False
+        if (user := _user_of(probe)) != os.geteuid():
+            raise DaemonError(f"{path} is served by user {user}, not by you: remove it, or choose one with --socket")
         return True

@@ -3,10 +3,14 @@
 
 A frame is a msgpack map, then a newline. Do not read lines: the byte 0x0A is also data, such as the number 10 of an id.
 A streaming unpacker knows where each map ends; to it a newline between them is the integer 10, which is dropped.
+
+Whoever listens is sent what is typed and says what would be run: ask the kernel who that is before sending anything.
+Exit status: 0 all was answered, 1 something went wrong, 3 another user listens, and nothing was sent.
 """
 
 import os
 import socket
+import struct
 import sys
 
 import msgpack
@@ -21,7 +25,12 @@ def frames(daemon):
 
 
 with socket.socket(socket.AF_UNIX) as daemon:
-    daemon.connect(os.environ.get("SWIFT_SOCKET") or os.environ["XDG_RUNTIME_DIR"] + "/swift/swiftd.sock")
+    path = os.environ.get("SWIFT_SOCKET") or os.environ["XDG_RUNTIME_DIR"] + "/swift/swiftd.sock"
+    daemon.connect(path)
+    _, user, _ = struct.unpack("iII", daemon.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if user != os.geteuid():
+        print(f"user {user} listens at {path}, and you are {os.geteuid()}: nothing was sent", file=sys.stderr)
+        sys.exit(3)
     answers = frames(daemon)
     for number, text in enumerate(sys.argv[1:], 1):
         request = {"id": number, "op": "query", "input": text, "wait_ms": 10_000}

@@ -7,7 +7,7 @@ Exit status, of every command:
 | 0 | there is an answer |
 | 1 | the answer is empty, a menu was left without a choice, or `doctor` found something |
 | 2 | the command line is wrong |
-| 3 | no daemon: none listens and none could be started, or it went away before it had answered |
+| 3 | no daemon: none listens and none could be started, it went away before it had answered, or another user listens |
 | 4 | the daemon answered with an error, or with nothing but errors of plugins, or not in time |
 | 5 | this side failed: no clipboard, no menu, a command that can't be started, an output that can't be written |
 | 130 | interrupted |
@@ -45,6 +45,10 @@ class NoDaemonError(SwiftctlError):
     """Nobody answers at the socket."""
 
     status = STATUS_NO_DAEMON
+
+
+class StrangerError(NoDaemonError):
+    """Another user listens at the socket."""
 
 
 class DaemonError(SwiftctlError):

@@ -14,6 +14,7 @@ import os
 import secrets
 import select
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -37,6 +38,9 @@ OTHERS_START = 2.0
 
 LOG_MAX = 1 << 20
 """Bytes; a longer log becomes `swiftd.log.1` before the next start."""
+
+OF_OTHERS = stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH
+"""What the mode of a folder has none of, in which only we have files."""
 
 LAST_LINES = 8
 """Lines of the log to show of a daemon that did not start."""
@@ -224,15 +228,30 @@ def _open_log(state: Path, path: str) -> BinaryIO | None:
         with contextlib.suppress(OSError):
             if folder == state or not beside.exists():
                 paths.make_private(folder)
-            elif beside.stat().st_uid != os.geteuid() or beside.stat().st_mode & paths.SHARED == paths.SHARED:
+            elif paths.refusal(beside) or beside.stat().st_mode & OF_OTHERS:
                 continue  # another's, or /tmp: a name that all know would be in everybody's way
             return _append(folder / "swiftd.log")
     return None
 
 
 def _append(path: Path) -> BinaryIO:
+    """Open a log of ours, at its end.
+
+    Raises:
+        OSError: it can't be opened, or is not ours, or no file.
+
+    """
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > LOG_MAX:
             path.replace(f"{path}.1")
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-    return open(path, "a+b", buffering=0, opener=lambda name, _: os.open(name, flags, 0o600))
+    return open(path, "a+b", buffering=0, opener=_open_ours)
+
+
+def _open_ours(path: str, _: int) -> int:
+    log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    found = os.fstat(log)
+    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):  # left while others could write in the folder
+        os.close(log)
+        raise PermissionError(path)
+    os.fchmod(log, 0o600)
+    return log

@@ -1,5 +1,8 @@
 """The socket: where it is, how to connect, one request and its frames.
 
+Whoever listens is sent what is typed, and says what is run. So before the first byte the kernel is asked who that is:
+it must be this very user, whatever the path, and neither root nor, for root, an ordinary user is good enough.
+
 Every step is bounded by one deadline, a value of `time.monotonic()`. Requests and answers are described in the
 daemon's protocol.py. `_socket` is what the socket module wraps; importing that one takes longer than a query.
 The same goes for pathlib.
@@ -10,9 +13,9 @@ from __future__ import annotations
 
 import os
 import time
-from _socket import AF_UNIX, SOCK_STREAM
+from _socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812 - a class, and `socket` is a path here
-from stat import S_ISDIR, S_ISVTX, S_IWOTH
+from stat import S_ISDIR, S_ISVTX, S_IWGRP, S_IWOTH
 
 from swiftctl import DaemonError, NoDaemonError
 from swiftctl.jsonlines import decode, encode
@@ -39,6 +42,9 @@ LOGIND = "/run/user"
 SHARED = S_ISVTX | S_IWOTH
 """The mode of a folder that is meant for all, such as /tmp."""
 
+UNKNOWN = 65534
+"""The number by which a user namespace shows all whom it does not know."""
+
 LATE = "no answer in time: `swiftctl plugins` shows what is compiling or failing; --timeout gives more time"
 
 BACKLOG_PAUSE = 0.01
@@ -52,7 +58,7 @@ def default_socket() -> str:
     of the kernel.
 
     Raises:
-        NoDaemonError: no folder can be ours: what listens there would be somebody else's.
+        NoDaemonError: no folder can be ours, or be made private: what listens there could be somebody else's.
 
     """
     if chosen := os.environ.get("SWIFT_SOCKET"):
@@ -83,7 +89,13 @@ def _is_ours(place: str, name: str, uid: int, *, shared: bool = False) -> bool:
         found = os.lstat(f"{place}/{name}")
     except OSError:
         return os.access(place, os.W_OK | os.X_OK)
-    return S_ISDIR(found.st_mode) and found.st_uid == uid
+    if not S_ISDIR(found.st_mode) or found.st_uid != uid:
+        return False
+    if found.st_mode & (S_IWGRP | S_IWOTH):
+        from swiftctl import strangers  # noqa: PLC0415 - the rare way
+
+        strangers.shut_out(f"{place}/{name}")
+    return True
 
 
 def _can_be_made(place: str, uid: int) -> bool:
@@ -105,6 +117,7 @@ def connect(options: Options, deadline: float) -> Connection:
 
     Raises:
         NoDaemonError: there is none, and none could be started.
+        StrangerError: another user listens there.
 
     """
     path = os.path.join(os.getcwd(), options.socket) if options.socket else default_socket()
@@ -130,6 +143,7 @@ class Connection:
     """One connection, for one request after the other.
 
     Raises:
+        StrangerError: another user listens. Nothing was sent.
         DaemonError: it took too long.
         OSError: nobody listens (FileNotFoundError, ConnectionRefusedError), or it can't be reached.
 
@@ -142,9 +156,20 @@ class Connection:
         self._socket = Socket(AF_UNIX, SOCK_STREAM)
         try:
             self._connect()
+            self.pid = self._listener()
         except BaseException:
             self.close()
             raise
+
+    def _listener(self) -> int:
+        """The process that has called listen(), 0 if it is out of sight, after it was seen that it is this user's."""
+        credentials = self._socket.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)  # of ints: process, user, group
+        user = memoryview(credentials).cast("I")[1]
+        if user != os.geteuid() or user == UNKNOWN:
+            from swiftctl import strangers  # noqa: PLC0415 - the rare way
+
+            strangers.check(self.path, user)
+        return memoryview(credentials).cast("i")[0]
 
     def _connect(self) -> None:
         while True:

@@ -37,7 +37,7 @@ def transports():
 @pytest.fixture(params=transports())
 def both(request, tmp_path):
     """Runs both clients in the same surroundings; status, output and messages of each."""
-    for program in ("sh", "awk", "iconv", "id", "sed", "cat", request.param):
+    for program in ("sh", "awk", "iconv", "id", "ls", "sed", "cat", request.param):
         (tmp_path / program).symlink_to(shutil.which(program))
 
     def run(*arguments, env):
