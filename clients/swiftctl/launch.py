@@ -57,7 +57,7 @@ def start(path: str, options: Options, deadline: float) -> Connection:
 
     """
     chosen = _is_chosen(options)
-    if path == _session_socket() and not chosen and (connection := _through_systemd(path, deadline)) is not None:
+    if path == session_socket() and not chosen and (connection := _through_systemd(path, deadline)) is not None:
         return connection
     command = find() + (["--socket", path] if chosen else [])
     for note in [*_notes(options), paths.cache_note()]:
@@ -95,7 +95,7 @@ def _is_chosen(options: Options) -> bool:
     return bool(options.socket or os.environ.get("SWIFT_SOCKET"))
 
 
-def _session_socket() -> str:
+def session_socket() -> str:
     """Where systemd listens: in the session's own runtime folder."""
     return os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), "swift", "swiftd.sock")  # noqa: PTH118 - as wire.py has it
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -62,8 +61,8 @@ def has_manager() -> bool:
     return ours and shutil.which("systemctl") is not None
 
 
-def systemctl(*words: str, patience: float = PATIENCE) -> None:
-    """Tell the user manager something, and wait for so many seconds at most until it is done.
+def systemctl(*words: str, patience: float = PATIENCE) -> str:
+    """Tell the user manager something, and wait for so many seconds at most until it is done: what it answers.
 
     Raises:
         SwiftctlError: it does not do it.
@@ -81,6 +80,15 @@ def systemctl(*words: str, patience: float = PATIENCE) -> None:
     if done.returncode:
         why = done.stderr.strip() or f"status {done.returncode}"
         raise SwiftctlError(f"`{' '.join(command)}` failed: {why}")
+    return done.stdout
+
+
+def is_active(unit: str) -> bool:
+    """Whether the user manager has a unit running, or on its way to run or to end."""
+    with suppress(SwiftctlError):
+        state = systemctl("show", "--property=ActiveState", "--value", unit).strip()
+        return state not in ("inactive", "failed", "")
+    return False
 
 
 def folder() -> Path:
@@ -127,7 +135,7 @@ def _install(*, plain: bool) -> int:
         return STATUS_ANSWER
     if was_there:
         _halt()
-    _end_one_by_hand()
+    stop.by_hand(launch.session_socket(), Options())  # it would go on without a socket that anybody finds
     try:
         _begin()
     except SwiftctlError as error:
@@ -170,18 +178,6 @@ def _halt() -> None:
 def _give_up(error: SwiftctlError) -> None:
     _remove([name for name in UNITS if (folder() / name).exists()])
     raise SwiftctlError(f"{error}\nthe units are removed again: swiftctl starts swiftd itself") from None
-
-
-def _end_one_by_hand() -> None:
-    """End a daemon that somebody started otherwise: it would go on without a socket that anybody finds."""
-    options = Options()
-    options.socket = str(Path(os.environ["XDG_RUNTIME_DIR"], "swift", "swiftd.sock"))
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(options.socket)
-        except OSError:
-            return
-    stop.run(options)
 
 
 def _uninstall() -> int:

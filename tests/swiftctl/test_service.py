@@ -13,7 +13,7 @@ import shutil
 import sys
 
 import pytest
-from swiftctl_answers import item, line, results
+from swiftctl_answers import item, results
 
 from swiftctl import service
 from swiftctl.__main__ import main
@@ -250,21 +250,49 @@ def test_where_it_cannot_start_nothing_stays(home, manager, told, capsys, plain)
 
 
 def test_one_that_was_started_by_hand_gives_way(home, manager, told, daemon, capsys):
-    daemon.replies(lambda request: line(type="stats", id=1, done=True, pid=child.pid))
-    child = _sleeper()
+    child = _holder(f"{daemon.path}.lock")
     try:
         assert main(["service", "install"]) == 0
         assert child.wait(30) == -15
     finally:
         child.kill()
+        child.stdout.close()
     assert told() == BEGUN
     assert capsys.readouterr().err == ""
 
 
-def _sleeper():
+def _holder(lock):
+    """A process that holds the lock of a socket, as a daemon does."""
     import subprocess
 
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    program = "import fcntl, sys, time; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX)"
+    program += "; print('held', flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", program, lock], stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"held\n"
+    return child
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
+def test_one_that_systemd_has_started_is_ended_by_systemd(home, manager, told, daemon, state, capsys):
+    """Who listens is systemd: it is not to be signalled, nor connected to, which would start another."""
+    main(["service", "install", "--plain"])
+    manager({"swiftd.service": f"case $2 in show) echo {state};; esac"})
+    asked = len(daemon.requests)
+    told()
+    assert main(["stop"]) == 0
+    assert told() == ["show --property=ActiveState --value swiftd.service", "stop swiftd.service"]
+    assert len(daemon.requests) == asked
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed"])
+def test_where_systemd_listens_and_none_runs_none_is_started_to_be_ended(home, manager, told, daemon, state, capsys):
+    main(["service", "install", "--plain"])
+    manager({"swiftd.service": f"echo {state}", "swiftd.socket": "echo active"})
+    asked = len(daemon.requests)
+    capsys.readouterr()
+    assert main(["stop"]) == 1
+    assert capsys.readouterr().err == f"swiftctl: nobody listens at {daemon.path}\n"
+    assert len(daemon.requests) == asked
 
 
 def test_one_on_another_socket_is_left_alone(home, manager, told, daemon, capsys, monkeypatch):
