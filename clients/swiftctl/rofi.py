@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import time
 
-from swiftctl import STATUS_ANSWER, DaemonError, SwiftctlError, notes, show
+from swiftctl import STATUS_ANSWER, DaemonError, StrangerError, SwiftctlError, notes, show
 from swiftctl.wire import connect
 
 TYPE_CHECKING = False
@@ -92,6 +92,8 @@ class Call:
         """What can be asked."""
         try:
             _, answer = self._ask({"op": "plugins"}, FIRST_PATIENCE)
+        except StrangerError:  # that won't pass
+            raise
         except SwiftctlError:
             return ["swiftd is starting: type, and press Enter"]
         from swiftctl import hints  # noqa: PLC0415 - only here

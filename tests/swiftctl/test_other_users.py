@@ -1,5 +1,4 @@
-"""One user's program with another's surroundings, as `sudo -E` and `su` leave them; and users whom nobody knows.
-"""
+"""One user's program with another's surroundings, as `sudo -E` and `su` leave them; and users whom nobody knows."""
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users"),
 ]
+
 
 @pytest.fixture
 def place():

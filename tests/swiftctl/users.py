@@ -1,4 +1,4 @@
-"""Real processes of real users: it takes root to start them. Those of ordinary users need a Python that they may read."""
+"""Real processes of real users: it takes root to start them. Each needs a Python that he may read."""
 
 from __future__ import annotations
 
