@@ -5,6 +5,8 @@ Somebody else is systemd's systemd-socket-activate, or a process that passes odd
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -16,9 +18,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import trio
 from daemons import PATIENCE, Daemon, WireClient, children, eventually, in_view, wait_for_end
 
-from swiftd.errors import AlreadyRunningError
+from swiftd.errors import AlreadyRunningError, DaemonError
 from swiftd.listening import Endpoint
 
 ACTIVATE = shutil.which("systemd-socket-activate")
@@ -445,3 +448,168 @@ def test_a_passed_socket_without_a_path_from_the_start_is_replaced_at_once(idle_
                 [*command, "--cache-dir", str(idle_daemon.cache)], pass_fds=[listener.fileno()], stderr=log
             )
     eventually(lambda: answers(idle_daemon))
+
+
+# ---- nobody else can take its place -----------------------------------------------------------------------------
+
+SOMEBODY = 65534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have folders of another user")
+
+
+def refused(path):
+    """Why a daemon can't be made at the path; it leaves nothing there."""
+    endpoint = Endpoint(path)
+    before = sorted(path.parents[1].rglob("*"))
+    with pytest.raises(DaemonError) as raised:
+        endpoint.make()
+    endpoint.close()
+    assert sorted(path.parents[1].rglob("*")) in (before, sorted([*before, Path(f"{path}.lock")]))
+    assert not isinstance(raised.value, AlreadyRunningError)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+async def test_where_others_could_put_another_it_does_not_listen(tmp_path, above):
+    """Not in the folder that was chosen, and in none above it; in one like /tmp it does."""
+    path = tmp_path / "a" / "b" / "s"
+    path.parent.mkdir(parents=True)
+    path.parents[above].chmod(0o777)
+    assert f"others can write to {path.parents[above]} (mode 0777): mend that, or choose another place" in refused(path)
+    path.parents[above].chmod(0o1777)
+    endpoint = Endpoint(path)
+    endpoint.make()
+    endpoint.close()
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o1777])
+@pytest.mark.parametrize("name", ["swift", "swift-0", "chosen"])
+def test_nor_does_it_in_another_user_s_folder(tmp_path, name, mode):
+    path = tmp_path / "a" / name / "s"
+    path.parent.mkdir(parents=True)
+    path.parent.chmod(mode)
+    os.chown(path.parent, SOMEBODY, SOMEBODY)
+    assert f"{path.parent} belongs to user {SOMEBODY}, not to 0" in refused(path)
+
+
+@pytest.mark.parametrize("name", ["swift", f"swift-{os.geteuid()}"])
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o777])
+async def test_a_folder_of_its_own_that_was_open_is_closed_before_it_listens(tmp_path, name, mode):
+    path = tmp_path / name / "s"
+    path.parent.mkdir()
+    path.parent.chmod(mode)
+    endpoint = Endpoint(path)
+    endpoint.make()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    endpoint.close()
+
+
+@pytest.mark.parametrize("name", ["swift", f"swift-{os.geteuid()}"])
+def test_a_link_in_its_place_is_not_followed_also_to_a_folder_of_ours(tmp_path, name):
+    path = tmp_path / "a" / name / "s"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "ours").mkdir()
+    path.parent.symlink_to(tmp_path / "ours")
+    assert f"{path.parent} is a link" in refused(path)
+    assert list((tmp_path / "ours").iterdir()) == []
+
+
+@needs_root
+def test_another_user_who_listens_in_its_place_is_neither_waited_for_nor_removed(tmp_path):
+    """He did so while the folder was open."""
+    path = tmp_path / "a" / "swift" / "s"
+    path.parent.mkdir(parents=True, mode=0o700)
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(path))
+        os.seteuid(SOMEBODY)
+        try:
+            stranger.listen()
+        finally:
+            os.seteuid(0)
+        assert f"{path} is served by user {SOMEBODY}, not by you: remove it" in refused(path)
+        assert path.is_socket()
+
+
+@needs_root
+@pytest.mark.parametrize("kind", ["a file", "a link to a file"])
+def test_a_lock_that_another_user_has_made_in_advance_is_not_taken(tmp_path, kind):
+    """Where all may add, and where the kernel does not see to it itself (fs.protected_regular)."""
+    path = tmp_path / "a" / "s"
+    path.parent.mkdir()
+    path.parent.chmod(0o1777)
+    lock = Path(f"{path}.lock")
+    if kind == "a file":
+        lock.touch()
+        lock.chmod(0o666)
+        os.chown(lock, SOMEBODY, SOMEBODY)
+        with lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            said = refused(path)
+        assert "belongs to user" in said or "Permission denied" in said
+    else:
+        (tmp_path / "target").touch()
+        lock.symlink_to(tmp_path / "target")
+        assert "Too many levels" in refused(path)
+
+
+async def test_a_folder_that_can_t_be_made_for_a_moment_is_waited_for(tmp_path, monkeypatch, autojump_clock):
+    """As on a disk that is full, or read-only for now: it is nobody else's."""
+    path = tmp_path / "swift" / "s"
+    endpoint = Endpoint(path)
+    endpoint.make()
+    shutil.rmtree(path.parent)
+    tries = []
+
+    def full(*words, **more):
+        tries.append(words)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", full)
+        patched.setattr(os, "access", lambda *_: False)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(endpoint.keep)
+            endpoint.look()
+            await trio.sleep(10)
+            assert len(tries) > 3
+            patched.undo()
+            await trio.sleep(10)
+            assert path.is_socket()
+            nursery.cancel_scope.cancel()
+    endpoint.close()
+
+
+def test_a_folder_that_was_opened_to_all_around_a_passed_socket_is_closed(idle_daemon):
+    idle_daemon.socket.parent.mkdir()
+    idle_daemon.socket.parent.chmod(0o777)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(idle_daemon.socket))
+        listener.listen()
+        command = [sys.executable, "-c", LAUNCH, str(listener.fileno()), "", "1", sys.executable, "-m", "swiftd"]
+        with idle_daemon.log.open("wb") as log:
+            idle_daemon.process = subprocess.Popen(
+                [*command, "--cache-dir", str(idle_daemon.cache)], pass_fds=[listener.fileno()], stderr=log
+            )
+    assert idle_daemon.client().names(">x") == ["You typed: x"]
+    assert stat.S_IMODE(idle_daemon.socket.parent.stat().st_mode) == 0o700
+
+
+@needs_root
+def test_a_socket_that_another_user_listens_on_is_served_and_warned_of(idle_daemon):
+    """As a unit of the system's manager: its clients would have to trust somebody else."""
+    idle_daemon.socket.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(idle_daemon.socket))
+        os.seteuid(SOMEBODY)
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        command = [sys.executable, "-c", LAUNCH, str(listener.fileno()), "", "1", sys.executable, "-m", "swiftd"]
+        with idle_daemon.log.open("wb") as log:
+            idle_daemon.process = subprocess.Popen(
+                [*command, "--cache-dir", str(idle_daemon.cache)], pass_fds=[listener.fileno()], stderr=log
+            )
+    assert idle_daemon.client().names(">x") == ["You typed: x"]
+    assert f"user {SOMEBODY} listens for us, and you are 0: no client of yours will trust it" in idle_daemon.said()
