@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from swiftd.errors import SwiftError
+from swiftd.exposure import exposed
 from swiftd.sandbox.messages import Limits
 from swiftd.spelling import composed, nearest, strangers, toml_key
 from swiftd.text import is_harmless
@@ -182,6 +183,8 @@ def _without_waiting(path: str, flags: int) -> int:
 def _text(path: Path) -> str:
     """What the file holds; nothing, if there is none. Editors elsewhere start it with a byte order mark."""
     try:
+        if why := exposed(str(path)):  # who writes it grants folders
+            raise ConfigError(f"{path}: it is not read, as {why}")
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             number = file.fileno()
             if not stat.S_ISREG(os.fstat(number).st_mode):

@@ -6,7 +6,7 @@ import logging
 import resource
 import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from swiftd.children import Zygote
 from swiftd.compiler import Compiler, sweep_unfinished
 from swiftd.config import ConfigFile
 from swiftd.errors import DaemonError
+from swiftd.exposure import exposed
 from swiftd.folders import Folders
 from swiftd.journal import Journal
 from swiftd.listening import UnreachableError, listener
@@ -91,7 +92,7 @@ async def run(places: Places) -> None:
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
         reconciler = Reconciler(
-            catalog, Folders(places.plugins), switches, compiler, pool, _own(places), config.compare
+            catalog, Folders(_trusted(places.plugins)), switches, compiler, pool, _own(places), config.compare
         )
         reconciler.use(config.current)
 
@@ -155,6 +156,20 @@ async def _stop_when_unreachable(endpoint: Endpoint, stop: Callable[[], None], f
     except DaemonError as error:
         failures.append(error)
     stop()
+
+
+def _trusted(folders: tuple[tuple[Path, bool], ...]) -> list[tuple[Path, bool]]:
+    """The plugin folders without those to which others could add: their rows would be run as ours."""
+    trusted = []
+    for folder, bundled in folders:
+        why = None
+        with suppress(OSError):  # which is said when it is read
+            why = None if bundled else exposed(str(folder))
+        if why:
+            _log.error("the plugins in %s are not read, as %s", paths.printable(folder), paths.printable(why))
+        else:
+            trusted.append((folder, bundled))
+    return trusted
 
 
 def _own(places: Places) -> list[Path]:

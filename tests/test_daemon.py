@@ -442,3 +442,37 @@ def test_without_descriptors_to_spare_it_lives_on(daemon):
         for connection in many:
             connection.close()
     eventually(lambda: client.names(">x") == ["You typed: x"])
+
+
+@pytest.mark.parametrize("which", ["the folder", "one above", "the file"])
+def test_a_configuration_that_others_can_write_is_not_read(idle_daemon, which):
+    """Who writes it grants folders."""
+    folder = idle_daemon.home / "config" / "swift"
+    folder.mkdir(parents=True)
+    idle_daemon.config = folder / "config.toml"
+    idle_daemon.config.write_text("[plugins.echo]\ntrigger = 'mine:'\n")
+    exposed = {"the folder": folder, "one above": folder.parent, "the file": idle_daemon.config}[which]
+    mode = exposed.stat().st_mode
+    exposed.chmod(0o777)
+    client = idle_daemon.start().client()
+    answer = client.ask("plugins")
+    assert f"config.toml: it is not read, as others can write to {exposed} (mode 0777)" in answer["problem"]
+    assert client.names(">x") == ["You typed: x"]
+    exposed.chmod(mode)
+    client.ask("reload")
+    assert client.ask("plugins")["problem"] is None
+    assert client.names("mine:x") == ["You typed: x"]
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_plugins_that_others_could_have_put_there_are_not_run(idle_daemon, above):
+    """Their rows would be run as the user's own."""
+    idle_daemon.plugins = idle_daemon.home / "a" / "plugins"
+    idle_daemon.plugins.mkdir(parents=True)
+    idle_daemon.install(GUESTS / "ok.wat")
+    exposed = idle_daemon.plugins.parent if above else idle_daemon.plugins
+    exposed.chmod(0o777)
+    client = idle_daemon.start().client()
+    assert client.names(">x") == ["You typed: x"]
+    assert client.plugin("ok") is None
+    assert f"the plugins in {idle_daemon.plugins} are not read, as others can write to {exposed}" in idle_daemon.said()
