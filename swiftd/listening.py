@@ -16,14 +16,13 @@ import logging
 import os
 import socket
 import stat
-import struct
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import activation, paths
+from swiftd import activation, occupant, paths
 from swiftd.errors import AlreadyRunningError, DaemonError
 from swiftd.exposure import exposed
 
@@ -36,8 +35,6 @@ LOOK_EVERY = 30.0
 FIRST_PAUSE = 0.1
 """Seconds before another try to make a socket where that failed; doubled at each further one."""
 LONGEST_PAUSE = 5.0
-ANSWER_LIMIT = 1.0
-"""Seconds for a socket in our place to take a connection. The kernel does that at once, or never."""
 UNREACHABLE_LIMIT = 60.0
 """Seconds without a socket that can be reached, after which the daemon ends: nobody can tell it to."""
 
@@ -195,9 +192,9 @@ class Endpoint(trio.abc.Listener[trio.SocketStream]):
     def use(self, passed: socket.socket) -> None:
         """Serve a socket that somebody else made, as long as its path leads to it."""
         self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(passed))
-        if (user := _user_of(passed)) != os.geteuid():
+        if (user := occupant.user_of(passed)) != os.geteuid():
             _log.warning("user %d listens for us, and you are %d: no client of yours will trust it", user, os.geteuid())
-        if self._has_path and _leads_to(self._path, passed):
+        if self._has_path and occupant.leads_to(self._path, passed):
             try:
                 self._ours = _identity(self._path.stat())
                 _make_folder(self._path)
@@ -307,29 +304,6 @@ def _restore_at_start(endpoint: Endpoint) -> None:
         raise DaemonError(f"the socket that was passed can't be reached, and no other be made: {error}") from error
 
 
-def _leads_to(path: Path, passed: socket.socket) -> bool:
-    """Whether the path leads to a socket that was passed: of that only who listens there can be known."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(ANSWER_LIMIT)
-        try:
-            probe.connect(str(path))
-            return _listener_of(probe) == _listener_of(passed)
-        except (BlockingIOError, TimeoutError):  # so many wait there that no more are taken
-            return True
-        except OSError:
-            return False
-
-
-def _listener_of(connection: socket.socket) -> bytes:
-    """The process, user and group that listen at a connection's other end; of a listening socket, at this one."""
-    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-
-
-def _user_of(connection: socket.socket) -> int:
-    _, user, _ = struct.unpack("iII", _listener_of(connection))
-    return int(user)
-
-
 def _lock_of(path: Path) -> str:
     return f"{path}.lock"
 
@@ -364,29 +338,9 @@ def _clear(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise DaemonError(f"{path} is in the way and no socket: remove it, or choose another with --socket")
-        if _answers(path):
+        if occupant.is_served(path):
             raise AlreadyRunningError(f"another program already serves {path}")
         _log.info("removing the socket of a daemon that has ended")
         path.unlink()
     except FileNotFoundError:
         pass
-
-
-def _answers(path: Path) -> bool:
-    """Whether somebody serves there.
-
-    Raises:
-        DaemonError: it is another user, so that no client of ours would talk to him.
-
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(ANSWER_LIMIT)
-        try:
-            probe.connect(str(path))
-        except (BlockingIOError, TimeoutError):  # so many wait there that no more are taken
-            return True
-        except OSError:
-            return False
-        if (user := _user_of(probe)) != os.geteuid():
-            raise DaemonError(f"{path} is served by user {user}, not by you: remove it, or choose one with --socket")
-        return True
