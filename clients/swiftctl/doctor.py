@@ -14,6 +14,7 @@ import time
 from swiftctl import STATUS_ANSWER, STATUS_EMPTY, SwiftctlError, clipboard, menu, opener, own, service, show
 from swiftctl.wire import PROTOCOL, connect
 from swiftd import __version__, paths
+from swiftd.exposure import exposed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def folder(name: str, path: Path, forbidden: int) -> Iterator[Finding]:
     elif mode & forbidden:
         who = "enter" if forbidden & 0o005 else "write into"
         yield "trouble", f"{name} folder: others can {who} {path} ({mode:04o})", f"chmod {mode & ~forbidden:o} {path}"
+    elif why := exposed(str(path)):
+        yield "trouble", f"{name} folder: {path}: {why}", "mend that, or choose another place"
     else:
         yield "good", f"{name} folder: {path} ({mode:04o})", ""
 

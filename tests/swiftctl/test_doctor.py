@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from swiftctl_answers import line
 
+from swiftctl import doctor
 from swiftctl.__main__ import main
 from swiftd import __version__
 
@@ -174,3 +175,13 @@ def test_units_are_looked_for_where_there_is_a_user_manager(desk, answers, capsy
 def test_without_a_user_manager_units_are_not_missed(desk, answers, capsys):
     main(["doctor"])
     assert "--  no systemd user manager here" in capsys.readouterr().out
+
+
+def test_a_folder_above_in_which_others_could_swap_it_is_told(session):
+    (session / "a" / "swift").mkdir(parents=True, mode=0o700)
+    (session / "a").chmod(0o777)
+    [(kind, what, _)] = doctor.folder("plugins", session / "a" / "swift", 0o022)
+    assert (kind, what) == (
+        "trouble",
+        f"plugins folder: {session}/a/swift: others can write to {session}/a (mode 0777)",
+    )
