@@ -1,11 +1,12 @@
-"""A seccomp filter: this process starts no program, opens no socket, makes no process and touches no other.
+"""A seccomp filter: a list of the system calls that this process may still make (syscalls.py), and nothing else.
 
-A list of what is denied rather than of what is allowed: which calls Python, glibc and wasmtime make changes with each
-of their releases, and a filter that kills a worker after an update of glibc would be turned off. What is denied is
-what an attacker would need to get out; files are Landlock's part.
+What is not on it gets an error. For a call that came with Linux 5.1 or later that is ENOSYS, as on a kernel older than
+the call, which every library has to manage on: so a newer glibc, Python or wasmtime does without instead of failing.
+For an older one it is EPERM.
 
-`clone` is let through for threads only, and `tgkill` for this process's own: glibc's abort() needs it. `clone3` hides
-its flags in memory, where a filter can't look: it is answered as on a kernel without it, and glibc uses `clone`.
+A filter sees numbers, not what they point to. So `clone3` and io_uring, whose flags lie in memory, are out; `clone` is
+let through for threads only, and `tgkill` for this process's own: abort() needs it. `openat2` hides its flags, too:
+where no Landlock looks at what is opened it is left out, and plain `openat` is let through for reading alone.
 """
 
 from __future__ import annotations
@@ -16,126 +17,128 @@ import os
 import platform
 import struct
 
+from swiftd.sandbox.syscalls import ALWAYS, CHECKED, WALKING, WRITING
+
 _PR_SET_SECCOMP = 22
 _MODE_FILTER = 2
 _ALLOW = 0x7FFF0000
 _ERRNO = 0x00050000
 _KILL_PROCESS = 0x80000000
-_CLONE_THREAD = 0x00010000
 
-# The classic BPF that the kernel takes: load a word, jump if equal, jump if any bit is set, jump if greater, return.
+# The classic BPF that the kernel takes: load a word, jump if equal, jump if any bit is set, jump if at least, return.
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = (
-    0,
-    4,
-    16,
-    24,
-)  # offsets in struct seccomp_data; little-endian machines
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
+"""Offsets in struct seccomp_data. The arguments are of 64 bits each; on these machines the low half comes first."""
 
-_X86_64, _AARCH64 = "x86_64", "aarch64"
-_AUDIT = {_X86_64: 0xC000003E, _AARCH64: 0xC00000B7}
-_X32_BIT = 0x40000000
-"""The second set of numbers for the same calls that x86_64 kernels may have."""
+_COLUMN = {"x86_64": 0, "aarch64": 1}
+_AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_SHARED_NUMBERS = 424
+"""From here on, which is Linux 5.1, a call has the same number on all machines. x86_64's second set of numbers for the
+same calls, x32, lies above, too."""
 
-_CLONE = {_X86_64: 56, _AARCH64: 220}
-_CLONE3 = 435
-_TGKILL = {_X86_64: 234, _AARCH64: 131}
-_PRLIMIT = {_X86_64: 302, _AARCH64: 261}
-_FCNTL = {_X86_64: 72, _AARCH64: 25}
-_IOCTL = {_X86_64: 16, _AARCH64: 29}
-_OWNERS = (8, 10, 15)
-"""F_SETOWN, F_SETSIG and F_SETOWN_EX of fcntl: who gets which signal for a descriptor, which is a way to kill."""
-_OWNERS_BY_IOCTL = (0x8901, 0x8902)
-"""FIOSETOWN and SIOCSPGRP: the same."""
-_DENIED: dict[str, dict[str, tuple[int, ...]]] = {
-    # execve, execveat, fork, vfork
-    "programs": {_X86_64: (59, 322, 57, 58), _AARCH64: (221, 281)},
-    # socket, connect, accept, bind, listen, socketpair, accept4, sendmmsg
-    "sockets": {
-        _X86_64: (41, 42, 43, 49, 50, 53, 288, 307),
-        _AARCH64: (198, 203, 202, 200, 201, 199, 242, 269),
-    },
-    # ptrace, process_vm_readv, process_vm_writev, kcmp, pidfd_open, pidfd_getfd, process_madvise, pidfd_send_signal,
-    # kill, tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, setpriority, sched_setaffinity, sched_setscheduler,
-    # sched_setparam, sched_setattr, ioprio_set, process_mrelease
-    "other processes": {
-        _X86_64: (101, 310, 311, 312, 434, 438, 440, 424, 62, 200, 129, 297, 141, 203, 144, 142, 314, 251, 448),
-        _AARCH64: (117, 270, 271, 272, 434, 438, 440, 424, 129, 130, 138, 240, 140, 122, 119, 118, 274, 30, 448),
-    },
-    # unshare, setns, mount, umount2, pivot_root, chroot, open_tree, move_mount, fsopen, mount_setattr
-    "namespaces": {
-        _X86_64: (272, 308, 165, 166, 155, 161, 428, 429, 430, 442),
-        _AARCH64: (97, 268, 40, 39, 41, 51, 428, 429, 430, 442),
-    },
-    # bpf, perf_event_open, userfaultfd, io_uring_setup, add_key, request_key, keyctl, open_by_handle_at
-    "the kernel's attack surface": {
-        _X86_64: (321, 298, 323, 425, 248, 249, 250, 304),
-        _AARCH64: (280, 241, 282, 425, 217, 218, 219, 265),
-    },
-    # init_module, finit_module, delete_module, kexec_load, kexec_file_load, reboot, swapon, swapoff
-    "the machine": {
-        _X86_64: (175, 313, 176, 246, 320, 169, 167, 168),
-        _AARCH64: (105, 273, 106, 104, 294, 142, 224, 225),
-    },
-}
+_UNCOUNTED = 0x010D
+"""MAP_SHARED and its kin, and MAP_GROWSDOWN: memory that RLIMIT_DATA does not count."""
+_THREAD = 0x00010000
+_THREADS_FLAGS = 0x007D0F00
+"""CLONE_THREAD, and with it all that glibc and musl ask for: no namespace, no other parent, no tracer."""
+_NAMES = (15, 0x53564D41)
+"""PR_SET_NAME and PR_SET_VMA: how a thread and a piece of memory are called."""
+_DESCRIPTORS = (1, 2, 3, 4, 1030, 1033, 1034)
+"""Of fcntl: F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS."""
+_OF_ANY_FILE = (0x5401, 0x5413, 0x5421, 0x5450, 0x5451)
+"""Of ioctl: TCGETS and TIOCGWINSZ, which ask whether a file is a terminal; FIONBIO, FIONCLEX, FIOCLEX."""
+_CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install() -> bool:
-    """Put the filter in force for this process and its threads. Needs PR_SET_NO_NEW_PRIVS. False: it can't be."""
+def install(*, walks: bool, writes: bool) -> bool:
+    """Put the filter in force for this process and its threads. Needs PR_SET_NO_NEW_PRIVS. False: it can't be.
+
+    With `walks` folders may be walked, which Landlock must limit; with `writes` changed as well.
+    """
     machine = platform.machine()
     if machine not in _AUDIT:
         return False
-    program = build(machine, os.getpid())
+    program = build(machine, os.getpid(), walks=walks, writes=writes)
     handed = _Program(len(program) // 8, program)
     return bool(ctypes.CDLL(None).prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(handed), 0, 0) == 0)
 
 
-def build(machine: str, process: int) -> bytes:
+def build(machine: str, process: int, *, walks: bool, writes: bool) -> bytes:
     """The filter's instructions for a process on a machine, eight bytes each."""
-    denied = [number for group in _DENIED.values() for number in group[machine]]
-    refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
-    allow = _instruction(_RETURN, _ALLOW)
+    column = _COLUMN[machine]
+    calls = ALWAYS | (WALKING if walks else {}) | (WRITING if writes else {})
+    checks = {
+        "mmap": _lacks_bits(3, _UNCOUNTED),
+        "clone": _has_bits(0, _THREAD) + _lacks_bits(0, ~_THREADS_FLAGS),
+        "tgkill": _is_one_of(0, (process,)),
+        "tkill": _is_one_of(0, (process,)),  # the first thread, whose number is the process's: musl's abort()
+        "prlimit64": _is_one_of(0, (0, process)),
+        "prctl": _is_one_of(0, _NAMES),
+        "fcntl": _is_one_of(1, _DESCRIPTORS),
+        "ioctl": _is_one_of(1, _OF_ANY_FILE),
+        "open": [] if writes else _lacks_bits(1, _CHANGES),
+        "openat": [] if writes else _lacks_bits(2, _CHANGES),
+        # By descriptor: Landlock lets the times of any file that has a name be changed.
+        "utimensat": _is_zero(1) if writes else [_refuse(errno.EPERM)],
+        # Memory past the limit, too. wasmtime does without where a kernel has none.
+        "memfd_create": [_refuse(errno.ENOSYS)],
+    }
     program = [
         _instruction(_LOAD, _ARCHITECTURE),
         _instruction(_EQUAL, _AUDIT[machine], then=1),
         _instruction(_RETURN, _KILL_PROCESS),  # a program of another architecture has no business here
         _instruction(_LOAD, _NUMBER),
-        _instruction(_AT_LEAST, _X32_BIT, otherwise=1),
-        refuse,
-        _instruction(_EQUAL, _CLONE3, otherwise=1),
-        _instruction(_RETURN, _ERRNO | errno.ENOSYS),
     ]
-    for number in denied:
-        program += [_instruction(_EQUAL, number, otherwise=1), refuse]
-    for numbers, test, value in ((_CLONE, _ANY_BIT, _CLONE_THREAD), (_TGKILL, _EQUAL, process)):
-        program += [
-            _instruction(_EQUAL, numbers[machine], otherwise=4),
-            _instruction(_LOAD, _FIRST_ARGUMENT),
-            _instruction(test, value, then=1),
-            refuse,
-            allow,
-        ]
+    for name, check in checks.items():
+        if (number := CHECKED[name][column]) is not None:
+            body = [*check, _instruction(_RETURN, _ALLOW)]
+            program += [_instruction(_EQUAL, number, otherwise=len(body)), *body]
+    for numbers in calls.values():
+        if (number := numbers[column]) is not None:
+            program += [_instruction(_EQUAL, number, otherwise=1), _instruction(_RETURN, _ALLOW)]
     program += [
-        _instruction(_EQUAL, _PRLIMIT[machine], otherwise=5),
-        _instruction(_LOAD, _FIRST_ARGUMENT),
-        _instruction(_EQUAL, 0, then=2),
-        _instruction(_EQUAL, process, then=1),
-        refuse,
-        allow,
+        _instruction(_AT_LEAST, _SHARED_NUMBERS, otherwise=1),
+        _refuse(errno.ENOSYS),
+        _refuse(errno.EPERM),
     ]
-    for table, requests in ((_FCNTL, _OWNERS), (_IOCTL, _OWNERS_BY_IOCTL)):
-        program += [
-            _instruction(_EQUAL, table[machine], otherwise=2 + 2 * len(requests)),
-            _instruction(_LOAD, _SECOND_ARGUMENT),
-            *(part for request in requests for part in (_instruction(_EQUAL, request, otherwise=1), refuse)),
-            allow,
-        ]
-    program.append(allow)
     return b"".join(program)
+
+
+# ---- what an argument must be: instructions that go on after themselves, or refuse --------------------------------
+
+
+def _is_one_of(argument: int, values: tuple[int, ...]) -> list[bytes]:
+    """An argument of 32 bits is one of these."""
+    last = len(values)
+    jumps = [_instruction(_EQUAL, value, then=last - at) for at, value in enumerate(values)]
+    return [_load(argument), *jumps, _refuse(errno.EPERM)]
+
+
+def _is_zero(argument: int) -> list[bytes]:
+    """An argument of 64 bits is zero."""
+    high = _load(argument, high=True)
+    refuse = _refuse(errno.EPERM)
+    return [*_is_one_of(argument, (0,)), high, _instruction(_EQUAL, 0, then=1), refuse]
+
+
+def _has_bits(argument: int, bits: int) -> list[bytes]:
+    return [_load(argument), _instruction(_ANY_BIT, bits, then=1), _refuse(errno.EPERM)]
+
+
+def _lacks_bits(argument: int, bits: int) -> list[bytes]:
+    return [_load(argument), _instruction(_ANY_BIT, bits & 0xFFFFFFFF, otherwise=1), _refuse(errno.EPERM)]
+
+
+def _load(argument: int, *, high: bool = False) -> bytes:
+    return _instruction(_LOAD, _ARGUMENTS + 8 * argument + 4 * high)
+
+
+def _refuse(error: int) -> bytes:
+    return _instruction(_RETURN, _ERRNO | error)
 
 
 def _instruction(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
