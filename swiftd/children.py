@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from swiftd.errors import DaemonError
+from swiftd.last_words import LastWords
 from swiftd.sandbox.messages import HEADER, Ran, pack
 from swiftd.sandbox.record import read_memory, replayed
 from swiftd.shortage import reason
@@ -184,6 +185,7 @@ class Zygote:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: trio.socket.SocketType | None = None
         self._lock = trio.Lock()
+        self._last_words = LastWords()
         self.runtime_id = ""
         """What artefacts the children can load; known when the first fork is done or `start` has returned."""
 
@@ -226,7 +228,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = trio.socket.from_stdlib_socket(ours)  # closed with the rest, also if what follows fails
-        with theirs:
+        with theirs, os.fdopen(self._last_words.open(), "wb", buffering=0) as stderr:
             # Not trio's open_process: that forks in a thread, and with the thread's end the kernel would deliver
             # the parent-death signal to anything that asked for one.
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, once
@@ -234,6 +236,7 @@ class Zygote:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=stderr,
                 cwd="/",
                 env={"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path))), "LANG": "C.UTF-8"},
                 start_new_session=True,
@@ -253,6 +256,7 @@ class Zygote:
     async def _fork(self, kind: Kind, descriptors: Sequence[int]) -> Child:
         control = self._control
         assert control is not None  # noqa: S101 - _start sets it
+        self._last_words.pass_on()
         # From here to the answer nothing may cut in, or the next caller would get this one's child.
         with trio.CancelScope(shield=True), trio.move_on_after(FORK_LIMIT):
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _packed(descriptors))] if descriptors else []
@@ -280,6 +284,7 @@ class Zygote:
             self._process.kill()
             self._process.wait()  # it was killed: this takes no time
             self._process = None
+        self._last_words.close()
 
 
 def _packed(descriptors: Sequence[int]) -> bytes:

@@ -28,7 +28,8 @@ def run(options: Options) -> int:
     show.write(
         f"swiftd {show.harmless(str(answer['version']))}, process {answer['pid']}, up {_duration(answer['uptime_s'])}\n"
         f"queries {answer['queries']}, open connections {answer['sessions']}, "
-        f"workers {answer['workers']} (killed so far: {answer['workers_killed']})\n".encode()
+        f"workers {answer['workers']} (killed so far: {answer['workers_killed']})\n"
+        f"in force in each worker: {show.harmless(', '.join(answer.get('hardening') or ['none yet']))}\n".encode()
     )
     if answer["plugins"]:
         show.write(b"\n" + show.table(HEADS, [_row(plugin) for plugin in answer["plugins"]]))

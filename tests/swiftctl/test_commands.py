@@ -142,10 +142,12 @@ def test_stats_are_readable(daemon, capsys):
     counts = {"uptime_s": 3725.0, "pid": 7, "queries": 12, "sessions": 1, "workers": 2, "workers_killed": 0}
     latency = {"p50": 0.2, "p90": 0.4, "p99": 12.5}
     plugins = [{"plugin": "echo", "calls": 12, "errors": {"trap": 1}, "latency_ms": latency}]
-    daemon.says(line(type="stats", id=1, done=True, version="0.1.0", plugins=plugins, **counts))
+    hardening = ["landlock-7", "sec\x1bcomp"]
+    daemon.says(line(type="stats", id=1, done=True, version="0.1.0", plugins=plugins, hardening=hardening, **counts))
     assert main(["stats"]) == 0
     out = capsys.readouterr().out
     assert "swiftd 0.1.0, process 7, up 1 h 2 min" in out
+    assert "in force in each worker: landlock-7, sec\ufffdcomp" in out
     assert out.splitlines()[-1].split() == ["echo", "12", "0.2", "ms", "0.4", "ms", "12", "ms", "trap", "1"]
 
 
