@@ -7,10 +7,13 @@ Go's playground: a plugin that sleeps sees the time pass that it slept, and noth
 
 from __future__ import annotations
 
-from functools import lru_cache
+import os
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from wasmtime import component as wc
+
+from swiftd.sandbox.engine import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +95,37 @@ class StillClock:
 def _ready(engine: Any) -> tuple[wc.Linker, wc.Component]:
     linker = wc.Linker(engine)
     linker.add_wasip2()
-    return linker, wc.Component(engine, _READY)
+    return linker, wc.Component.deserialize(engine, artefact())
+
+
+@cache
+def artefact() -> bytes:
+    """That component, compiled: by a process of its own, as the zygote must have no engine, and a worker no compiler.
+
+    The zygote asks for it once, and its children have it from there.
+
+    Raises:
+        OSError: no process can be made, or it failed.
+
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            serialized = wc.Component(make_engine(threads=False), _READY).serialize()
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(serialized)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        made = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise OSError("the process that compiles the component of the clock failed")
+    return made
 
 
 def _datetime(nanoseconds: int) -> wc.Record:

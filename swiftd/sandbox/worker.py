@@ -190,8 +190,8 @@ def serve(connection: socket.socket, memory: int | None = None) -> None:
     if memory is not None:
         os.close(memory)
     data_limit = DataLimit()
-    # After the fork: it has state that a fork would tear. It compiles next to nothing here (clock.py), and native code
-    # that wants a thread and gets none ends the process.
+    # After the fork: it has state that a fork would tear. Nothing is compiled here, so it needs no threads for that;
+    # native code that wants a thread and gets none ends the process.
     engine = make_engine(threads=False)
     guests: dict[int, Guest] = {}
     for job in _jobs(connection):

@@ -1,7 +1,8 @@
 """A process that has imported wasmtime and does nothing but fork sandbox processes on request.
 
 Starting Python and importing wasmtime takes 80 ms and 20 MB; a fork of this process takes a millisecond and shares
-the memory. It is single-threaded, never runs a guest, and makes no Engine, so a fork of it is always whole.
+the memory. It is single-threaded, never runs a guest, and makes no Engine, so a fork of it is always whole. What
+workers need that is compiled of ours (clock.py) its first child makes.
 
 Its one connection, a SOCK_SEQPACKET pair, comes as a descriptor number on the command line. First it says what
 artefacts it can load (`runtime_id`). A request is one byte, `w` for a worker or `c` for a compile child, in the
@@ -22,8 +23,8 @@ import socket
 import sys
 from typing import NoReturn
 
+from swiftd.sandbox import clock, worker
 from swiftd.sandbox import compile as compiling
-from swiftd.sandbox import worker
 from swiftd.sandbox.engine import runtime_id
 from swiftd.sandbox.hardening import detach
 from swiftd.sandbox.record import make_memory
@@ -41,12 +42,13 @@ def main(descriptor: int) -> None:
     control.set_inheritable(False)
     _die_with(os.getppid())  # it may be stopped when the daemon ends, and would never read of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the daemon's terminal is the daemon's to act on
-    signal.signal(signal.SIGCHLD, _reap)
     os.environ.clear()
     try:
         control.send(runtime_id().encode())
     except OSError:
         return  # the daemon has ended meanwhile
+    clock.artefact()  # before there is a handler that takes every child's end
+    signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
     gc.freeze()
     zygote = os.getpid()

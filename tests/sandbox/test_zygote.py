@@ -71,6 +71,26 @@ def test_it_says_first_what_its_children_can_load(control):
     assert "wasmtime 5" in runtime_id()
 
 
+def test_what_workers_need_of_ours_is_compiled_once_and_before_them():
+    """By a process that ends: the one that forks has no engine, and in a worker nothing is compiled."""
+    script = """
+import os
+from wasmtime import component
+from swiftd.sandbox import clock, engine
+clock.artefact()
+print(len(os.listdir("/proc/self/task")))
+try:
+    os.wait()
+except ChildProcessError:
+    print("no child")
+del component.Component.__init__  # the compiler
+component.Component.__init__ = lambda *_: 1 / 0
+clock._ready(engine.make_engine(threads=False))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert done.stdout.splitlines() == ["1", "no child"]
+
+
 def test_each_request_gives_a_child_with_a_connection_and_a_pidfd(control):
     made = [control.fork() for _ in range(3)]
     assert sorted(children(control.process.pid)) == sorted(pid for pid, _, _ in made)
@@ -118,6 +138,9 @@ def test_a_child_that_is_killed_is_reaped_and_the_others_live(control):
 
 
 def test_it_keeps_nothing_of_its_children(control):
+    _, connection, pidfd = control.fork()  # it serves: what it does first is done
+    connection.close()
+    assert ended(pidfd)
     before = len(os.listdir(f"/proc/{control.process.pid}/fd"))
     for _ in range(30):
         _, connection, pidfd = control.fork()
