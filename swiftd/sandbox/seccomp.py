@@ -82,7 +82,8 @@ def build(machine: str, process: int, *, walks: bool, writes: bool) -> bytes:
         "ioctl": _is_one_of(1, _OF_ANY_FILE),
         "open": [] if writes else _lacks_bits(1, _CHANGES),
         "openat": [] if writes else _lacks_bits(2, _CHANGES),
-        # By descriptor: Landlock lets the times of any file that has a name be changed.
+        # Of an open file alone: of one that is named, Landlock lets anybody set the times. It costs a plugin those of a
+        # link, and of a file that it opened itself; by its name it can set them.
         "utimensat": _is_zero(1) if writes else [_refuse(errno.EPERM)],
         # Memory past the limit, too. wasmtime does without where a kernel has none.
         "memfd_create": [_refuse(errno.ENOSYS)],
