@@ -141,6 +141,7 @@ def operations():
         (works, "lower its own limits", lambda: resource.setrlimit(DATA, resource.getrlimit(DATA))),
         (works, "write to stderr", lambda: os.write(2, b"")),
         (works, "take private memory", lambda: more_memory(1 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)),
+        (works, "have been alone when it was hardened", lambda: P["threads"] == 1 or 1 / 0),
         (works, "name a thread", lambda: raw("prctl", 15, b"name")),
         (works, "handle a signal", lambda: signal.signal(signal.SIGUSR1, lambda *_: None)),
         (works, "send itself one", lambda: raw("tgkill", os.getpid(), threading.get_native_id(), signal.SIGUSR1)),
@@ -341,7 +342,7 @@ def main(descriptor, user, has_landlock):
     import hashlib
 
     from swiftd.sandbox import compile as compiling
-    from swiftd.sandbox import landlock, worker, zygote
+    from swiftd.sandbox import hardening, landlock, worker, zygote
     from swiftd.sandbox.messages import Compiled, Contract, Failed
 
     def load(_engine, _guests, _shared, job):
@@ -357,6 +358,11 @@ def main(descriptor, user, has_landlock):
         told = bytearray(json.dumps(tried()).encode())
         return Compiled(source, hashlib.sha256(told).hexdigest(), Contract("", "record"), None, []), told
 
+    def hardened(read, write, harden=hardening.harden):
+        P["threads"] = len(os.listdir("/proc/self/task"))  # another would keep what this one gives up
+        return harden(read, write)
+
+    worker.harden = compiling.harden = hardened
     if not has_landlock:
         landlock.restrict = lambda *_: 0
     worker._load = load
