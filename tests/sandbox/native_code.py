@@ -166,6 +166,7 @@ def operations():
         (refused, "make a file outside", lambda: opened(key("new"), os.O_WRONLY | os.O_CREAT)),
         (refused, "make a file without a name outside", lambda: opened(P["outside"], os.O_TMPFILE | os.O_RDWR)),
         (landlock, "make one by openat2", lambda: raw("openat2", -100, key("new"), open_how(0o101, 0o600), 24)),
+        (refused, "read what a file's mode forbids, as root may", lambda: read(P["inside"] + "/closed")),
         (refused, "write where it may read", lambda: opened(P["inside"] + "/file", os.O_RDWR)),
         (landlock, "write there by openat2", lambda: raw("openat2", -100, P["inside"] + "/file", open_how(2), 24)),
         (refused, "cut a file outside", lambda: raw("truncate", key(), 0)),

@@ -52,6 +52,7 @@ def prepared(user, stack):
     key = place / "outside" / "key"
     (place / "outside" / "link").symlink_to("key")
     key.chmod(0o600)
+    (place / "inside" / "closed").touch(mode=0)
     with suppress(OSError):
         os.setxattr(key, "user.mark", b"mark")
     os.utime(key, (1_000_000_000, 1_000_000_000))
