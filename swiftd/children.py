@@ -228,7 +228,7 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = trio.socket.from_stdlib_socket(ours)  # closed with the rest, also if what follows fails
-        with theirs, os.fdopen(self._last_words.open(), "wb", buffering=0) as stderr:
+        with theirs, self._last_words.open() as stderr:
             # Not trio's open_process: that forks in a thread, and with the thread's end the kernel would deliver
             # the parent-death signal to anything that asked for one.
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, once
@@ -236,7 +236,7 @@ class Zygote:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=stderr,
+                stderr=stderr.fileno(),
                 cwd="/",
                 env={"PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path))), "LANG": "C.UTF-8"},
                 start_new_session=True,

@@ -359,7 +359,8 @@ def test_its_processes_hold_no_descriptors_of_the_daemon_s(idle_daemon):
     clients = [daemon.client() for _ in range(5)]
     assert clients[0].names(">x") == ["You typed: x"]
     for pid in daemon.idle_workers():
-        held = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
+        numbers = {*os.listdir(f"/proc/{pid}/fd")} - {"2"}  # where its last words go
+        held = [os.readlink(f"/proc/{pid}/fd/{number}") for number in numbers]
         assert len([target for target in held if target.startswith("socket:")]) == 1, held
         assert not [t for t in held if t.endswith((".lock", ".sock", ".wasm", ".toml"))], held
 

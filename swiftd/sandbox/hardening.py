@@ -50,7 +50,7 @@ _CAPABILITIES_VERSION = 0x20080522
 def detach(keep: Iterable[int]) -> None:
     """Leave everything that was inherited: descriptors but for `keep` and stderr, and the session.
 
-    stderr is a pipe that can only be written to (last_words.py): no terminal, and no journal to write to as swiftd.
+    stderr is a connection that can only be written to (last_words.py): no terminal, and no journal to lie in.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
