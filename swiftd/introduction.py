@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swiftd.errors import PluginFault
-from swiftd.sandbox.messages import Trigger, Triggered
+from swiftd.sandbox.messages import Trigger
 from swiftd.triggers import problem_of
 
 if TYPE_CHECKING:
@@ -55,11 +55,8 @@ async def introduce(pool: Pool, load: Load, configured: str | None) -> Introduct
 async def _ask(pool: Pool, load: Load) -> str:
     for attempt in range(1, TRIGGER_TRIES + 1):
         try:
-            reply = await pool.call(load, Trigger(load.slot))
+            return (await pool.call(load, Trigger(load.slot))).trigger
         except PluginFault as fault:
             if fault.code != "busy" or attempt == TRIGGER_TRIES:
                 raise
-        else:
-            assert isinstance(reply, Triggered)  # noqa: S101 - what a worker says to a Trigger
-            return reply.trigger
     raise AssertionError("the last attempt returns or raises")

@@ -192,6 +192,7 @@ class Operations:
             queries=self.stats.queries,
             sessions=self.stats.sessions,
             workers=self._pool.count,
+            workers_apart=self._pool.count_apart,
             workers_killed=self._pool.killed,
             hardening=self._pool.hardening,
             plugins=self.stats.plugins(),

@@ -311,9 +311,11 @@ class StatsAnswer(Answer, tag="stats"):
     """Open connections now."""
     workers: int
     """Worker processes now."""
+    workers_apart: int
+    """How many of them serve one plugin alone: one with folders, or with settings or variables of its own."""
     workers_killed: int
     hardening: list[str]
-    """What a worker has given up for good, by the names in sandbox/hardening.py."""
+    """What every worker has given up for good, by the names in sandbox/hardening.py."""
     plugins: list[PluginStats]
 
 

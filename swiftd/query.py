@@ -282,7 +282,6 @@ class Queries:
             raise RemadeFault("compiling", REMADE) from error
         if health.answered():
             self._catalog.health_moved(plugin)
-        assert isinstance(reply, Handled)  # noqa: S101 - what a worker says to a Handle
         return reply
 
 

@@ -376,6 +376,7 @@ class Reconciler:
             limits=Limits(memory=int(settings.memory), deadline=float(settings.deadline), max_items=settings.max_items),
             grants=grants,
             settings=msgspec.json.encode({**shared, **settings.settings}).decode(),
+            private=bool(settings.settings or settings.grants.env),
         )
         return load, problems
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import resource
 import shutil
@@ -11,112 +10,24 @@ import signal
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import trio
 import trio.lowlevel
-from daemons import GUESTS, PATIENCE, children, is_alive, wait_for_end
+from daemons import PATIENCE, is_alive
+from pools import SIZE, running, until
 
-from swiftd import paths
-from swiftd.children import START_LIMIT, Zygote
-from swiftd.compiler import Compiler
+from swiftd.children import START_LIMIT
 from swiftd.errors import DaemonError, PluginFault
-from swiftd.journal import Journal
-from swiftd.pool import FIRST_CALL, MOST_EXTRA, Pool
-from swiftd.sandbox.messages import Grants, Handle, Limits, Load, Trigger
+from swiftd.pool import FIRST_CALL, MOST_EXTRA
+from swiftd.sandbox.messages import Grants, Trigger
 from swiftd.worker import ArtefactError
-
-SIZE = 2
-
-
-class Rig:
-    """A pool with a zygote of its own."""
-
-    def __init__(self, cache):
-        paths.make_private(cache)
-        self.zygote = Zygote()
-        self.compiler = Compiler(cache, self.zygote)
-        self.journal = Journal()
-        self.pool = Pool(self.zygote, SIZE, cache, self.journal)
-        self._slots = 0
-
-    async def load(self, guest, plugin=None, deadline=10.0, **changes):
-        """One of the test guests, compiled, under a number of its own."""
-        path = GUESTS / f"{guest}.wat"
-        entry = await self.compiler.compile(path, hashlib.sha256(path.read_bytes()).hexdigest())
-        assert entry.refused is None
-        await until(lambda: len(self.pids()) <= self.pool.count)  # the process that compiled it is gone
-        self._slots += 1
-        fields = {
-            "slot": self._slots,
-            "plugin": plugin or guest,
-            "artefact": str(self.compiler.artefact(entry)),
-            "digest": entry.digest,
-            "contract": entry.contract,
-            "limits": Limits(deadline=deadline),
-        }
-        return Load(**fields | changes)
-
-    async def call(self, load, text="echo:x"):
-        """The names of the items that a call gives."""
-        reply = await self.pool.call(load, Handle(load.slot, text))
-        return [name for name, _, _ in reply.items]
-
-    async def fault(self, load, text="x"):
-        """The code of the fault that a call ends with."""
-        with pytest.raises(PluginFault) as caught:
-            await self.pool.call(load, Handle(load.slot, text))
-        return caught.value.code
-
-    def pids(self):
-        """The processes of the workers."""
-        return set(children(self.zygote._process.pid))
-
-    async def settled(self):
-        """Wait until there are as many workers as configured, and nothing else."""
-        await until(lambda: self.pool.count == SIZE and len(self.pids()) == SIZE and len(self.pool._idle) == SIZE)
-
-    async def busy(self, count=1):
-        """Wait until so many workers run a guest; their processes."""
-
-        def running():
-            taken = [worker.child.pid for worker in self.pool._workers if worker not in self.pool._idle]
-            return found if len(found := [pid for pid in taken if runs(pid)]) >= count else None
-
-        return await until(running)
-
-
-async def until(condition):
-    """Wait until `condition()` is true, and return it."""
-    with trio.fail_after(PATIENCE):
-        while not (result := condition()):  # noqa: ASYNC110 - of what the kernel does there is no event
-            await trio.sleep(0.01)
-    return result
-
-
-def runs(pid):
-    """Whether a process has the processor or waits for it."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
-    return False
 
 
 @pytest.fixture
 async def rig(cache):
-    rig = Rig(cache)
-    await rig.zygote.start()
-    everyone = [rig.zygote._process.pid]
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(rig.pool.run)
-            await rig.settled()
-            yield rig
-            everyone += [rig.zygote._process.pid, *rig.pids()]
-            nursery.cancel_scope.cancel()
-    finally:
-        rig.zygote.close()
-        assert wait_for_end(everyone) == []
+    async with running(cache) as rig:
+        yield rig
 
 
 # ---- one call ---------------------------------------------------------------------------------------------------
@@ -176,8 +87,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_costs_nothing(rig):
         assert rig.pool.killed == 0
         nursery.cancel_scope.cancel()
     await rig.settled()
-    assert rig.pool._held == Counter()
-    assert rig.pool._waiting == 0
+    assert rig.is_unused()
 
 
 def said(rig, plugin):
@@ -199,7 +109,7 @@ async def test_what_a_call_printed_is_kept_when_its_process_dies(rig, number):
     load = await rig.load("words-spin")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(faults_as, rig, load, "trap")
-        worker = (await until(lambda: [w for w in rig.pool._workers if w.child.left_behind(load.slot).log[1:]]))[0]
+        worker = (await until(lambda: [w for w in rig.workers() if w.child.left_behind(load.slot).log[1:]]))[0]
         await until(lambda: kill(worker.child.pid, number) or not is_alive(worker.child.pid))
     assert said(rig, "words-spin")[0] == [("error", "x"), ("warning", "x")]
 
@@ -374,15 +284,16 @@ async def test_two_slow_plugins_do_not_starve_a_third(rig):
 
 
 async def test_an_extra_worker_that_came_too_late_goes_again(rig):
-    taken = [await rig.pool._take(plugin) for plugin in ("a", "b")]
-    rig.pool._waiting += 1
-    rig.pool._grow("echo")
-    await until(lambda: rig.pool._idle)
-    rig.pool._waiting -= 1  # who waited got another worker that was freed at the same moment
+    crew = rig.pool._common
+    async with trio.open_nursery() as nursery:
+        taken = [await crew.take(plugin) for plugin in ("a", "b")]
+        nursery.start_soon(crew.take, "c")
+        await until(lambda: crew._extra)  # it is on its way
+        nursery.cancel_scope.cancel()
     for worker, plugin in zip(taken, ("a", "b"), strict=True):
-        rig.pool._give_back(worker, SimpleNamespace(plugin=plugin))
-    with trio.fail_after(PATIENCE):
-        await rig.settled()
+        crew.give_back(worker, plugin)
+    await until(lambda: not crew._extra)
+    await rig.settled()
 
 
 async def test_who_waits_too_long_is_told_that_all_are_busy(rig, monkeypatch):
@@ -393,7 +304,7 @@ async def test_who_waits_too_long_is_told_that_all_are_busy(rig, monkeypatch):
         await rig.busy()
         assert await rig.fault(spin) == "busy"
         nursery.cancel_scope.cancel()
-    assert rig.pool._waiting == 0
+    assert rig.is_unused()
 
 
 async def test_under_a_mixed_load_every_call_gets_its_own_answer(rig):
@@ -410,7 +321,7 @@ async def test_under_a_mixed_load_every_call_gets_its_own_answer(rig):
             if number % 20 == 0:
                 nursery.start_soon(ends, rig, spin)
     assert wrong == []
-    assert rig.pool._held == Counter()
+    assert rig.is_unused()
 
 
 # ---- what they have loaded --------------------------------------------------------------------------------------
@@ -419,9 +330,9 @@ async def test_under_a_mixed_load_every_call_gets_its_own_answer(rig):
 async def test_what_is_added_is_loaded_everywhere_and_what_is_removed_nowhere(rig):
     echo = await rig.load("echo")
     await rig.pool.add(echo)
-    assert [worker.loaded for worker in rig.pool._workers] == [{echo.slot}] * SIZE
+    assert [worker.loaded for worker in rig.workers()] == [{echo.slot}] * SIZE
     await rig.pool.remove(echo.slot)
-    assert [worker.loaded for worker in rig.pool._workers] == [set()] * SIZE
+    assert [worker.loaded for worker in rig.workers()] == [set()] * SIZE
 
 
 async def test_a_new_worker_has_what_the_others_have(rig):
@@ -429,7 +340,7 @@ async def test_a_new_worker_has_what_the_others_have(rig):
     await rig.pool.add(echo)
     await rig.fault(spin)
     await rig.settled()
-    assert all(echo.slot in worker.loaded for worker in rig.pool._workers)
+    assert all(echo.slot in worker.loaded for worker in rig.workers())
 
 
 async def test_what_was_never_added_is_loaded_for_the_call(rig):
@@ -451,7 +362,7 @@ async def test_adding_waits_for_a_busy_worker_and_answers_go_on(rig):
         nursery.start_soon(rig.pool.add, echo)
         assert await rig.call(echo) == ["echo:x"]
     await rig.settled()
-    assert all(echo.slot in worker.loaded for worker in rig.pool._workers)
+    assert all(echo.slot in worker.loaded for worker in rig.workers())
 
 
 @pytest.mark.parametrize("changes", [{"digest": "0" * 64}, {"artefact": "/nowhere.cwasm"}, {"artefact": "/proc"}])
@@ -584,7 +495,7 @@ async def test_a_folder_that_is_another_now_is_met_by_another_worker(rig, tmp_pa
         (box / "file").write_text(text)
         assert await rig.call(files, "files-read:") == [text]
     assert rig.pool.killed == 0
-    await rig.settled()
+    await rig.settled(apart=1)
 
 
 async def test_a_call_never_meets_a_worker_that_was_not_let_into_its_folder(rig, tmp_path):
@@ -593,13 +504,13 @@ async def test_a_call_never_meets_a_worker_that_was_not_let_into_its_folder(rig,
     box.mkdir()
     (box / "file").write_text("there")
     files = await rig.load("files-read", grants=Grants(read=((str(box), str(box)),)))
-    echo = await rig.load("echo")
-    await rig.pool.add(echo)
+    await rig.pool.add(await rig.load("echo", "files-read", private=True))
+    crew = rig.pool._apart["files-read"]
 
     async def narrow(scope):
         with scope:
             while True:
-                await rig.pool.remove(0)  # of a number that nobody has: the folders of those in service remain
+                await crew.remove(0)  # of a number that nobody has: the folders of those in service remain
                 await trio.lowlevel.checkpoint()
 
     scope = trio.CancelScope()
@@ -613,7 +524,8 @@ async def test_a_call_never_meets_a_worker_that_was_not_let_into_its_folder(rig,
                 answers[fault.code] += 1
         scope.cancel()
     assert set(answers) <= {"there", "busy"}
-    await rig.settled()
+    assert rig.pool._apart == {"files-read": crew}
+    await rig.settled(apart=1)
 
 
 async def test_many_calls_at_once_survive_a_folder_that_is_replaced_all_the_time(rig, tmp_path):

@@ -25,10 +25,11 @@ def run(options: Options) -> int:
     if options.form == "json":
         show.write(show.json_line(line))
         return STATUS_ANSWER
+    alone = f"{answer['workers_apart']} for one plugin alone, " if answer.get("workers_apart") else ""
     show.write(
         f"swiftd {show.harmless(str(answer['version']))}, process {answer['pid']}, up {_duration(answer['uptime_s'])}\n"
         f"queries {answer['queries']}, open connections {answer['sessions']}, "
-        f"workers {answer['workers']} (killed so far: {answer['workers_killed']})\n"
+        f"workers {answer['workers']} ({alone}killed so far: {answer['workers_killed']})\n"
         f"in force in each worker: {show.harmless(', '.join(answer.get('hardening') or ['none yet']))}\n".encode()
     )
     if answer["plugins"]:

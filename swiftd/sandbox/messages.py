@@ -109,6 +109,8 @@ class Load(msgspec.Struct, tag="load", frozen=True):
     grants: Grants = Grants()
     settings: str = "{}"
     """What `get-user-config` returns: a JSON object."""
+    private: bool = False
+    """Whether it was given settings or environment variables of its own, which no other plugin is to come by."""
 
 
 class Unload(msgspec.Struct, tag="unload"):

@@ -148,7 +148,15 @@ def test_stats_are_readable(daemon, capsys):
     out = capsys.readouterr().out
     assert "swiftd 0.1.0, process 7, up 1 h 2 min" in out
     assert "in force in each worker: landlock-7, sec\ufffdcomp" in out
+    assert "workers 2 (killed so far: 0)" in out
     assert out.splitlines()[-1].split() == ["echo", "12", "0.2", "ms", "0.4", "ms", "12", "ms", "trap", "1"]
+
+
+def test_stats_tell_how_many_workers_are_for_one_plugin_alone(daemon, capsys):
+    counts = {"uptime_s": 1.0, "pid": 7, "queries": 12, "sessions": 1, "workers": 5, "workers_killed": 4}
+    daemon.says(line(type="stats", id=1, done=True, version="0.1.0", plugins=[], workers_apart=3, **counts))
+    assert main(["stats"]) == 0
+    assert "workers 5 (3 for one plugin alone, killed so far: 4)" in capsys.readouterr().out
 
 
 def test_ping_says_who_is_there(daemon, capsys):
