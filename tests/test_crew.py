@@ -15,7 +15,7 @@ from pools import SIZE, running, until
 from swiftd.children import Child
 from swiftd.errors import PluginFault
 from swiftd.pool import MOST_EXTRA
-from swiftd.sandbox.messages import Grants, Harden, Load, Loaded
+from swiftd.sandbox.messages import Grants, Handle, Harden, Load, Loaded
 from swiftd.worker import ArtefactError
 
 FEW = 3
@@ -149,6 +149,28 @@ async def test_a_change_of_what_one_plugin_has_costs_no_worker_of_the_others(rig
     assert theirs == rig.pids()
 
 
+async def test_a_process_that_was_let_into_a_folder_ends_with_the_grant(rig, tmp_path):
+    old = await rig.load("files-read", "p", private=True, grants=folder(tmp_path, "a"))
+    new = await rig.load("files-read", "p", private=True)
+    await rig.pool.add(old)
+    before = await process_of(rig, old)
+    await rig.pool.add(new)
+    await rig.pool.remove(old.slot)
+    assert rig.workers(idle=True) == list(rig.pool._common.lender.idle)  # before anything is asked
+    assert await rig.call(new) == ["none"]
+    assert await process_of(rig, new) != before
+
+
+async def test_no_call_is_given_to_a_process_that_was_not_let_into_its_folder(rig, tmp_path, told):
+    served = await rig.load("files-read", "p", private=True)
+    tried = await rig.load("files-read", "p", grants=folder(tmp_path, "a"))
+    await rig.pool.add(served)
+    assert await rig.call(served) == ["none"]
+    assert await rig.call(tried) == ["a"]
+    asked = [jobs for jobs in told.values() if any(isinstance(job, Handle) and job.slot == tried.slot for job in jobs)]
+    assert [str(tmp_path / "a") in jobs[0].read for jobs in asked] == [True]
+
+
 async def test_of_a_plugin_that_is_gone_or_was_only_tried_no_process_is_left(rig):
     tried, served = await rig.load("echo", "tried", private=True), await rig.load("echo", "served", private=True)
     assert await rig.call(tried) == ["echo:x"]
@@ -252,7 +274,8 @@ async def test_more_plugins_apart_than_may_have_a_process_answer_all_at_once(rig
 async def test_those_that_are_always_busy_do_not_keep_one_apart_from_its_turn(rig, monkeypatch):
     monkeypatch.setattr("swiftd.pool.MOST_APART", FEW)
     monkeypatch.setattr("swiftd.pool.WAIT_LIMIT", PATIENCE)
-    *slow, last = await crowd(rig, FEW + MOST_EXTRA + 1, "nth", deadline=0.1)
+    monkeypatch.setattr("swiftd.pool.EXTRA_APART", 0)
+    *slow, last = await crowd(rig, FEW + 3, "nth", deadline=0.1)
     async with trio.open_nursery() as nursery:
 
         async def keep_busy(load):

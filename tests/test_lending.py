@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,13 +26,21 @@ def lender(count=1, share=ALL):
     return found
 
 
+@asynccontextmanager
+async def limited_nursery():
+    """One in which nothing waits for ever."""
+    with trio.fail_after(1000):
+        async with trio.open_nursery() as nursery:
+            yield nursery
+
+
 async def taken(things, who, into):
     into.append((who, await things.take(who)))
 
 
 async def test_who_comes_later_never_overtakes(autojump_clock):
     things, order = lender(0), []
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         for who in "abacb":
             nursery.start_soon(taken, things, who, order)
             await trio.testing.wait_all_tasks_blocked()
@@ -45,7 +54,7 @@ async def test_who_comes_later_never_overtakes(autojump_clock):
 async def test_who_has_his_share_is_passed_over_and_keeps_his_place(autojump_clock):
     things, order = lender(1, share=1), []
     assert await things.take("a") == 1
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         for who in "ab":
             nursery.start_soon(taken, things, who, order)
             await trio.testing.wait_all_tasks_blocked()
@@ -60,7 +69,7 @@ async def test_who_has_his_share_is_passed_over_and_keeps_his_place(autojump_clo
 async def test_a_larger_share_is_used_at_once(autojump_clock):
     things, order = lender(2, share=1), []
     assert await things.take("a") == 2
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         nursery.start_soon(taken, things, "a", order)
         await trio.testing.wait_all_tasks_blocked()
         things.allow(2)
@@ -69,7 +78,7 @@ async def test_a_larger_share_is_used_at_once(autojump_clock):
 
 async def test_what_was_handed_over_in_the_moment_of_a_cancellation_is_not_lost(autojump_clock):
     things, order, scope = lender(0), [], trio.CancelScope()
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         nursery.start_soon(cancelled_take, things, scope)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(taken, things, "next", order)
@@ -104,7 +113,7 @@ async def test_an_errand_comes_before_those_who_wait_and_counts_for_nobody(autoj
         order.append("errand")
         things.put(1)
 
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         nursery.start_soon(taken, things, "b", order)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(errand)
@@ -121,7 +130,7 @@ async def test_an_errand_for_what_is_withdrawn_is_off(autojump_clock):
     async def errand():
         off.append(not await things.borrow(1))
 
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         nursery.start_soon(errand)
         await trio.testing.wait_all_tasks_blocked()
         things.withdraw(1)
@@ -136,7 +145,7 @@ async def test_handing_over_costs_the_same_however_many_wait(autojump_clock, mon
         looks[who] += 1
         return may_have(self, who)
 
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         assert {await things.take("many"), await things.take("other")} == {1, 2}
         for _ in range(1600):
             nursery.start_soon(things.take, "many")
@@ -188,10 +197,9 @@ def test_whatever_happens_nothing_is_lost_or_lent_twice_and_everybody_comes_to_a
 
 async def simulate(calls, count, share):
     world = World(count, share)
-    with trio.fail_after(1000):
-        async with trio.open_nursery() as nursery:
-            for call in calls:
-                nursery.start_soon(world.live, call)
+    async with limited_nursery() as nursery:
+        for call in calls:
+            nursery.start_soon(world.live, call)
     things = world.things
     assert (things.held, things.waiting, things.demand) == ({}, 0, 0)
     assert len(things.idle) == count
@@ -252,7 +260,7 @@ class World:
 @pytest.mark.parametrize("share", [1, 3])
 async def test_the_first_who_waits_for_want_of_a_thing_is_known(autojump_clock, share):
     things = lender(0, share)
-    async with trio.open_nursery() as nursery:
+    async with limited_nursery() as nursery:
         assert (things.demand, things.waiting_since) == (0, None)
         began = trio.current_time()
         for _ in range(5):

@@ -90,6 +90,18 @@ async def test_a_call_that_is_cancelled_while_it_waits_costs_nothing(rig):
     assert rig.is_unused()
 
 
+async def test_a_call_that_is_cancelled_before_it_begins_costs_nothing(rig):
+    echo = await rig.load("echo")
+    await rig.pool.add(echo)
+    for _ in range(5):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await rig.call(echo)
+        assert scope.cancelled_caught
+    assert rig.pool.killed == 0
+    assert rig.is_unused()
+
+
 def said(rig, plugin):
     """What is in a plugin's log of its own doing, and what the pool says of it."""
     lines = [(line.level, line.text) for line in rig.journal.lines(plugin)]
