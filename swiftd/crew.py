@@ -81,13 +81,12 @@ class Crew:
         self._extra = 0
         self._coming = 0
         self._is_relieving = False
-        self._size = 0
+        self._resting = trio.lowlevel.ParkingLot()  # places that pause
         self._places: list[Place] = []
         self._folders = self._folders_of(())
 
     def resize(self, size: int) -> None:
         """Have that many places from now on."""
-        self._size = size
         while len(self._places) < size and self._maker.nursery is not None:
             place = Place()
             self._places.append(place)
@@ -138,6 +137,7 @@ class Crew:
     def _grow(self) -> None:
         assert self._maker.nursery is not None  # noqa: S101 - this runs in it
         lacking = self.lender.demand - self._coming
+        lacking -= len(self._resting.unpark(count=max(0, lacking)))
         for _ in range(min(lacking, self._most_extra - self._extra, self._spare.left)):
             self._extra += 1
             self._spare.left -= 1
@@ -228,7 +228,10 @@ class Crew:
     # ---- their lives --------------------------------------------------------------------------------------------
 
     async def _keep_one(self, place: Place) -> None:
-        """One worker after the other, for ever; after one that ended by itself at once, with a growing pause."""
+        """One worker after the other, for ever; after one that ended by itself at once, with a growing pause.
+
+        The pause is over when somebody has waited for long.
+        """
         pause = 0.0
         while place.is_wanted:
             born = trio.current_time()
@@ -237,7 +240,8 @@ class Crew:
                 pause = 0.0
             else:
                 pause = min(LONGEST_PAUSE, 2 * pause + 0.1)
-                await trio.sleep(pause)
+                with trio.move_on_after(pause):
+                    await self._resting.park()
 
     async def _live_once(self) -> None:
         try:

@@ -348,6 +348,18 @@ async def test_a_worker_apart_that_dies_is_replaced_unless_its_plugin_has_given_
     assert rig.pool._apart[first.plugin].workers == set()
 
 
+async def test_the_pause_after_workers_that_died_young_is_over_for_a_call_that_waits(rig):
+    (load,) = await crowd(rig, 1)
+    await rig.call(load)
+    crew = rig.pool._apart[load.plugin]
+    for _ in range(4):
+        (worker,) = await until(lambda: crew.workers)
+        os.kill(worker.child.pid, signal.SIGKILL)
+        await until(lambda: not crew.workers)
+    assert await rig.call(load) == ["echo:x"]
+    assert [worker.place.is_extra for worker in crew.workers] == [False]  # an extra one would go again
+
+
 # ---- calls that wait --------------------------------------------------------------------------------------------
 
 
