@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from swiftd import __version__, daemon, paths
+from swiftd import __version__, daemon, log, paths
 from swiftd.errors import AlreadyRunningError, DaemonError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ EXIT_ALREADY_RUNNING = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon. Returns the exit status: 0 stopped, 1 can't start, 2 usage, 3 another one serves the socket."""
     options = _parser().parse_args(arguments)
-    _start_log(options.log_level.upper())
+    log.start(options.log_level.upper())
     default = paths.defaults()
     for note in [] if options.socket else paths.socket_notes():
         logging.getLogger("swiftd").warning("%s", note)
@@ -47,35 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _place(text: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - it never raises
-
-
-def _start_log(level: str) -> None:
-    """Write to stderr: with the time for a person, with syslog's level for the journal, which knows the time itself."""
-    handler = logging.StreamHandler(sys.stderr)
-    if _is_journal():
-        handler.setFormatter(_JournalFormatter("%(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every change, and so do we
-
-
-def _is_journal() -> bool:
-    """Whether stderr is the journal's own socket (systemd.exec(5), JOURNAL_STREAM)."""
-    stream = os.environ.get("JOURNAL_STREAM", "")
-    if sys.stderr is None or not stream:
-        return False
-    status = os.fstat(sys.stderr.fileno())
-    return stream == f"{status.st_dev}:{status.st_ino}"
-
-
-class _JournalFormatter(logging.Formatter):
-    """Every line with syslog's number for its level before it (sd-daemon(3))."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        levels = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
-        prefix = f"<{levels.get(record.levelname, 6)}>"
-        return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
 class _Parser(argparse.ArgumentParser):

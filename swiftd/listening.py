@@ -29,7 +29,7 @@ from swiftd.exposure import exposed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BACKLOG = 64
+BACKLOG = socket.SOMAXCONN
 LOOK_EVERY = 30.0
 """Seconds between two looks at the path when nothing is said to have happened: some file systems tell nobody."""
 FIRST_PAUSE = 0.1

@@ -17,6 +17,9 @@ _CANCEL_TAG = 0xE007F
 _MOST_TAGS = 7
 """Of a flag: a region of six letters at most, and the end."""
 
+LONGEST = 500
+"""Characters of what is said of a failure. It may quote what a stranger chose."""
+
 _SPACES = str.maketrans("\t\n\r", "   ")
 
 
@@ -35,6 +38,23 @@ def harmless(text: str, instead: str = "\ufffd") -> str:
 def one_line(text: str) -> str:
     """The text on one line: a space for each tab and end of a line, U+FFFD for what else is not harmless."""
     return harmless(text.translate(_SPACES))
+
+
+def brief(text: str, most: int = LONGEST) -> str:
+    """The text on one line; of one that is too long the beginning and the end, where the reason often stands."""
+    if len(text) > most:
+        end = most // 3
+        text = f"{text[: most - end - 1]}…{text[-end:]}"
+    return one_line(text)
+
+
+def escaped(text: str) -> str:
+    """The text with an escape sequence of Python's in the place of each character that is not harmless."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if fine else c.encode("unicode_escape").decode() for c, fine in zip(text, _judge(text), strict=True)
+    )
 
 
 def _judge(text: str) -> list[bool]:

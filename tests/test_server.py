@@ -17,16 +17,12 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgpack
 import pytest
-import trio
 from daemons import GUESTS, PATIENCE, Daemon, component, eventually
 
 from swiftd import server
-from swiftd.protocol import Hello, Ok, Results
-from swiftd.stats import Stats
 
 CONFIG = """
 [plugins.spin]
@@ -607,10 +603,11 @@ def test_clients_that_vanish_leave_nothing_behind(running, client):
 
 
 def test_what_a_client_asked_ends_when_it_is_gone(running, client):
+    workers = running.idle_workers()
     killed = client.ask("stats")["workers_killed"]
     gone = running.client()
     gone.send(op="query", input="hang:")
-    eventually(lambda: [pid for pid in running.workers() if is_busy(pid)])
+    eventually(lambda: any(map(is_busy, workers)))
     gone.close()
     eventually(lambda: client.ask("stats")["workers_killed"] > killed, patience=3.0)  # its deadline is later
 
@@ -644,21 +641,76 @@ def resident(pid):
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
 
-def test_more_connections_than_there_may_be_are_closed_and_the_others_served(running, client):
-    many = []
-    try:
-        for _ in range(server.MOST_SESSIONS + 10):
+@pytest.fixture
+def crowd(daemon):
+    """Opens connections to a daemon of its own, each with what it is to send."""
+    several = []
+
+    def come(count, data=b""):
+        for _ in range(count):
             connection = socket.socket(socket.AF_UNIX)
-            connection.connect(str(running.socket))
+            several.append(connection)
             connection.settimeout(PATIENCE)
-            many.append(connection)
-        assert many[-1].recv(1) == b""
-        assert client.names("echo:x") == ["echo:x"]
-    finally:
-        for connection in many:
-            connection.close()
-    eventually(lambda: client.ask("stats")["sessions"] < 10)
-    assert running.client().names("echo:x") == ["echo:x"]
+            connection.connect(str(daemon.socket))
+            connection.sendall(data)
+        return several[-count:]
+
+    yield come
+    for connection in several:
+        connection.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x83\xa2id\x01", b'{"id":1,"op":"st', packed(id=1, op="hello")])
+def test_of_too_many_connections_those_idle_for_the_longest_give_way(daemon, crowd, data):
+    client = daemon.client()
+    watch = client.send(op="watch")
+    first, *_ = crowd(server.MOST_SESSIONS + 50, data)
+    everything(first)  # returns: it was closed
+    (newcomer,) = crowd(1, packed(id=1, op="query", input=">x"))
+    assert b"You typed: x" in newcomer.recv(1 << 16)
+    assert client.ask("cancel", target=watch)["type"] == "ok"
+    assert client.ask("stats")["sessions"] <= server.MOST_SESSIONS
+    assert len(re.findall("idle for the longest", daemon.said())) == 1
+
+
+def test_where_no_connection_is_idle_a_newcomer_is_told_so_in_its_own_encoding(daemon, crowd):
+    client = daemon.client()
+    watch = client.send(op="watch")
+    client.ask("hello")  # or it could be idle still
+    watching = crowd(server.MOST_SESSIONS - 1, packed(id=1, op="watch") + packed(id=2, op="hello"))
+    for connection in watching:
+        assert connection.recv(1 << 16)
+    told = {}
+    for kind, data in {"map": packed(id=1, op="stats"), "line": b'{"id":1,"op":"stats"}\n', "silence": b""}.items():
+        (newcomer,) = crowd(1, data)
+        told[kind] = everything(newcomer)
+    (answer,) = maps(told["map"])
+    assert (answer["id"], answer["code"], answer["done"]) == (None, "busy", True)
+    assert [json.loads(told[kind])["code"] for kind in ("line", "silence")] == ["busy"] * 2
+    assert client.ask("cancel", target=watch)["type"] == "ok"
+    watching[0].close()
+    eventually(lambda: b"results" in everything_now(crowd, packed(id=1, op="query", input=">x")))
+    assert len(re.findall("turned away", daemon.said())) == 1
+
+
+def everything_now(crowd, data):
+    """What a newcomer is answered first."""
+    (newcomer,) = crowd(1, data)
+    return newcomer.recv(1 << 16)
+
+
+@pytest.mark.parametrize("request_", [{"op": "cancel", "target": "none"}, {"op": "hello"}, {"op": "dance"}, {}])
+def test_a_flood_that_is_never_read_is_not_read_either(running, client, request_):
+    """So it costs nobody anything: there is no task, no memory and no time-out for each."""
+    deaf = running.client().socket
+    deaf.setblocking(False)
+    data = b"".join(packed(id=number, **request_) for number in range(1000))
+    sent = 0
+    with suppress(BlockingIOError):
+        for _ in range(1000):
+            sent += deaf.send(data)
+            assert client.names("echo:x") == ["echo:x"]
+    assert sent < 4 << 20
 
 
 def test_junk_of_many_kinds_ends_nothing_but_its_connection(running, client):
@@ -716,103 +768,3 @@ def test_another_user_is_not_answered_even_where_the_socket_can_be_reached(runni
 def test_nobody_else_can_reach_the_socket(running, client):
     assert running.socket.stat().st_mode & 0o777 == 0o600
     assert running.socket.parent.stat().st_mode & 0o777 == 0o700
-
-
-# ---- in this process, with time that passes when nothing happens ------------------------------------------------
-
-
-@pytest.fixture
-async def connect(nursery):
-    """Starts a session with given queries; the client's end of it, and an event for the session's end."""
-    ours_and_theirs = []
-
-    def start(answer):
-        service = server.Server(SimpleNamespace(answer=answer, stats=Stats()))
-        theirs, ours = socket.socketpair()
-        theirs.setblocking(False)
-        ours.setblocking(False)
-        ended = trio.Event()
-
-        async def serve():
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-            await service._session(stream)
-            ended.set()
-
-        nursery.start_soon(serve)
-        ours_and_theirs.append(theirs)
-        return trio.SocketStream(trio.socket.from_stdlib_socket(theirs)), ended
-
-    yield start
-    nursery.cancel_scope.cancel()
-    for end in ours_and_theirs:
-        end.close()
-
-
-async def test_a_client_that_does_not_read_is_cut_off(connect, autojump_clock):
-    async def answer(query, emit):
-        return Results(id=query.id, items=[], errors=[], status="x" * 10_000_000)
-
-    client, ended = connect(answer)
-    await client.send_all(packed(id=1, op="query", input="") + packed(id=2, op="query", input=""))
-    started = trio.current_time()
-    await ended.wait()
-    assert trio.current_time() - started == pytest.approx(server.WRITE_LIMIT, abs=0.1)
-    await client.aclose()
-
-
-async def test_a_frame_is_never_cut_in_two_by_a_cancellation(connect):
-    async def answer(query, emit):
-        part = Results(id=query.id, items=[], errors=[], status="x" * 1_000_000, done=False)
-        while True:
-            await emit(part)
-            await trio.lowlevel.checkpoint()
-
-    client, _ = connect(answer)
-    await client.send_all(packed(id=1, op="query", input=""))
-    unpacker = msgpack.Unpacker(max_buffer_size=1 << 28)
-    unpacker.feed(await client.receive_some(1000))
-    await client.send_all(packed(id=2, op="cancel", target=1))
-    await client.send_eof()
-    async for data in client:
-        unpacker.feed(data)
-    found = [part for part in unpacker if part != 10]
-    assert [(part["id"], part["done"]) for part in found if part["done"]] in (
-        [(2, True), (1, True)],
-        [(1, True), (2, True)],
-    )
-    assert all(len(part["status"]) == 1_000_000 for part in found if not part["done"])
-    await client.aclose()
-
-
-async def test_a_bug_costs_one_request(connect, caplog):
-    async def answer(request, emit):
-        if isinstance(request, Hello):
-            return Ok(id=request.id)
-        raise ZeroDivisionError
-
-    client, _ = connect(answer)
-    await client.send_all(packed(id=1, op="query", input="") + packed(id=2, op="hello"))
-    await client.send_eof()
-    data = b"".join([data async for data in client])
-    assert {frame["id"]: frame.get("code") for frame in maps(data)} == {1: "internal", 2: None}
-    assert "ZeroDivisionError" in caplog.text
-    await client.aclose()
-
-
-async def test_the_end_of_a_query_that_was_answered_meanwhile_is_its_answer(connect):
-    """Between the answer and its last frame a cancellation comes too late, and must not add or take one."""
-    proceed = trio.Event()
-
-    async def answer(query, emit):
-        await proceed.wait()
-        return Results(id=query.id, items=[], errors=[], status="complete")
-
-    client, _ = connect(answer)
-    await client.send_all(packed(id=1, op="query", input=""))
-    await trio.testing.wait_all_tasks_blocked()
-    proceed.set()
-    await client.send_all(packed(id=2, op="cancel", target=1))
-    await client.send_eof()
-    data = b"".join([data async for data in client])
-    assert finals(maps(data)) == {1: 1, 2: 1}
-    await client.aclose()
