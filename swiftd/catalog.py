@@ -17,8 +17,10 @@ import trio
 
 from swiftd.grants import lacking
 from swiftd.health import Health
+from swiftd.log import Seldom
 from swiftd.paths import printable
 from swiftd.protocol import PluginInfo, PluginState, PluginTimes
+from swiftd.text import brief
 from swiftd.triggers import Claim, Routes
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ MOST_UNREAD = 1000
 """Changes that a subscriber may be behind; one that is further behind misses some."""
 
 _log = logging.getLogger(__name__)
+_seldom = Seldom(_log)
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Catalog:
 
         Another version may be ready or refused as the one before was: those are always news.
         """
+        error = None if error is None else brief(error)  # whoever says it: it is kept, logged and sent
         if (plugin.state, plugin.error) == (state, error) and state not in ("ready", "refused"):
             return
         plugin.state, plugin.error = state, error
@@ -187,7 +191,7 @@ class Catalog:
             try:
                 subscriber.send_nowait(change)
             except trio.WouldBlock:
-                _log.warning("a client that watches does not read: it misses %s", change)
+                _seldom.warning("a client that watches does not read: it misses %s", change)
 
     # ---- what there is ------------------------------------------------------------------------------------------
 
@@ -211,7 +215,7 @@ class Catalog:
             trigger=version.trigger if version else None,
             state=state,
             error=error,
-            contract=str(version.load.contract) if version else None,
+            contract=brief(str(version.load.contract)) if version else None,
             size=plugin.size,
             language=version.entry.language if version else None,
             grants={key: value for key, value in grants.items() if value},

@@ -31,6 +31,7 @@ from swiftd.errors import DaemonError
 from swiftd.paths import printable
 from swiftd.sandbox.messages import Compiled, Contract, Refused, Trouble, decode_report
 from swiftd.sweep import mark_used, sweep
+from swiftd.text import brief
 from swiftd.threads import in_thread
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ COMPILE_LIMIT = 90.0
 """Seconds for one compilation. A Python plugin takes 10; the child's limit is 60 of processor time."""
 LONGEST_WORDS = 300
 """Characters of a crashed compiler's last words that are shown."""
+MOST_IMPORTS = 1000
+"""Imports of a component that are told of. One made by the usual tools has some 30."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +61,16 @@ class Entry(msgspec.Struct, frozen=True):
     language: str | None = None
     imports: list[str] = []
     refused: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take no more of a compiler's words than can be shown: it has seen a hostile file."""
+        said = {
+            "language": None if self.language is None else brief(self.language),
+            "imports": [brief(name) for name in self.imports[:MOST_IMPORTS]],
+            "refused": None if self.refused is None else brief(self.refused),
+        }
+        for field, value in said.items():
+            msgspec.structs.force_setattr(self, field, value)
 
 
 class ChangedError(Exception):

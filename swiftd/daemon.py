@@ -34,7 +34,7 @@ from swiftd.switches import Switches
 from swiftd.watcher import watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
     from swiftd.listening import Endpoint
@@ -91,8 +91,15 @@ async def run(places: Places) -> None:
         compiler = Compiler(cache, zygote)
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
+        stats = Stats()
         reconciler = Reconciler(
-            catalog, Folders(_trusted(places.plugins)), switches, compiler, pool, _own(places), config.compare
+            catalog,
+            Folders(_trusted(places.plugins)),
+            switches,
+            compiler,
+            pool,
+            _own(places),
+            _each_of(config.compare, journal.keep_only, stats.keep_only),
         )
         reconciler.use(config.current)
 
@@ -102,7 +109,6 @@ async def run(places: Places) -> None:
                 reconciler.use(config.current)
             reconciler.request()
 
-        stats = Stats()
         memory = Memory()
         queries = Queries(catalog, reconciler, pool, memory, stats)
         checker = Checker(config, compiler, pool, reconciler, journal)
@@ -170,6 +176,16 @@ def _trusted(folders: tuple[tuple[Path, bool], ...]) -> list[tuple[Path, bool]]:
         else:
             trusted.append((folder, bundled))
     return trusted
+
+
+def _each_of(*told: Callable[[Collection[str]], None]) -> Callable[[Collection[str]], None]:
+    """One that tells all of these."""
+
+    def tell(names: Collection[str]) -> None:
+        for one in told:
+            one(names)
+
+    return tell
 
 
 def _own(places: Places) -> list[Path]:

@@ -9,19 +9,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from swiftd.text import brief, one_line
+
 if TYPE_CHECKING:
     from swiftd.protocol import ErrorCode, PluginErrorCode
 
 
 class SwiftError(Exception):
-    """The root of this program's own exceptions."""
+    """The root of this program's own exceptions.
+
+    A message often quotes what others chose, and may come from a process that a plugin took over. So here it becomes
+    one line of harmless characters, whoever shows it later; of a client's or a plugin's not a long one either.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class RequestError(SwiftError):
     """A request that can't be served, through the client's fault."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
-        super().__init__(message)
+        super().__init__(brief(message))
         self.code: ErrorCode = code
 
 
@@ -29,7 +38,7 @@ class PluginFault(SwiftError):  # noqa: N818 - it is the plugin that is at fault
     """A plugin did not do what it should: for the query it is one entry in `errors`."""
 
     def __init__(self, code: PluginErrorCode, message: str, *, seconds: float = 0.0, is_loss: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(brief(message))
         self.code: PluginErrorCode = code
         self.seconds = seconds
         """How long the guest ran before it failed."""

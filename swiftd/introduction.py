@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from swiftd.errors import PluginFault
-from swiftd.sandbox.messages import Trigger
+from swiftd.sandbox.messages import Limits, Trigger
 from swiftd.triggers import problem_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ async def introduce(pool: Pool, load: Load, configured: str | None) -> Introduct
             raise
         problem = f"it is handed what is typed as it is, as it does not say its own trigger: get-trigger: {fault}"
         return Introduction(configured, None, problem)
-    if configured is None and (wrong := problem_of(own)) is not None:
+    if (configured is None or len(own) > Limits().trigger) and (wrong := problem_of(own)) is not None:
         raise PluginFault("contract", wrong)
     return Introduction(own if configured is None else configured, own)
 

@@ -171,9 +171,10 @@ class Operations:
             return LogsAnswer(id=request.id, lines=lines)
         with self._journal.following() as new:
             await emit(LogsAnswer(id=request.id, lines=lines, done=False))
-            async for line in new:
-                if request.plugin in (None, line.plugin):
-                    await emit(LogsAnswer(id=request.id, lines=[line], done=False))
+            async for lines in new:
+                for line in lines:
+                    if request.plugin in (None, line.plugin):
+                        await emit(LogsAnswer(id=request.id, lines=[line], done=False))
         raise AssertionError("the channel is closed by nobody else")
 
     async def _watch(self, request: Id, emit: Emit) -> Ok:

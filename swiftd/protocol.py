@@ -9,7 +9,7 @@ ignored; an unknown `op` is an error. How a message becomes bytes is framing.py'
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -63,8 +63,8 @@ class Query(Request, tag="query"):
     input: str
     limit: int | None = None
     """At most this many items."""
-    plugins: list[str] | None = None
-    """Consider only these plugins, by name."""
+    plugins: Annotated[list[str], msgspec.Meta(max_length=1000)] | None = None
+    """Consider only these plugins, by name: 1,000 at most, for each takes more memory than it has bytes."""
     deadline_ms: int | None = None
     """Answer with what there is after this time. A plugin's own deadline holds as well."""
     stream: bool = False

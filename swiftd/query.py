@@ -17,6 +17,7 @@ import trio
 from swiftd.errors import PluginFault, PutOffFault, RemadeFault, RequestError
 from swiftd.protocol import Event, Item, PluginError, Results
 from swiftd.sandbox.messages import Handle, Handled, Limits
+from swiftd.text import brief
 from swiftd.worker import ArtefactError
 
 if TYPE_CHECKING:
@@ -241,9 +242,9 @@ class Queries:
                 gathering.results.status = "partial"
         else:
             self._stats.answered(plugin.name, trio.current_time() - started)
-            items = self._memory.keep(plugin.name, handled.items[: gathering.room()])
+            items = self._memory.keep(plugin.name, handled.items[: version.load.limits.max_items][: gathering.room()])
             if handled.cut is not None:
-                errors.append(PluginError(plugin.name, "too-large", handled.cut))
+                errors.append(PluginError(plugin.name, "too-large", brief(handled.cut)))
         await gathering.add(plugin.name, items, errors)
 
     async def _remade(self, plugin: Plugin, version: Version, query: Query) -> Version:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
+from typing import TYPE_CHECKING
 
+from swiftd.journal import too_many_gone
 from swiftd.protocol import Latency, PluginStats
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 WINDOW = 1000
 """Calls whose latency is kept, a plugin."""
@@ -31,6 +36,13 @@ class Stats:
         """A call gave an error."""
         self._calls[plugin] += 1
         self._errors[plugin][code] += 1
+
+    def keep_only(self, plugins: Collection[str]) -> None:
+        """Forget others than these, but for a few of them."""
+        for plugin in too_many_gone(self._calls, plugins):
+            del self._calls[plugin]
+            self._errors.pop(plugin, None)
+            self._latencies.pop(plugin, None)
 
     def plugins(self) -> list[PluginStats]:
         """Every plugin that was ever called, by name."""

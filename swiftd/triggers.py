@@ -12,6 +12,7 @@ Neither a capital nor a typographic quote is what was asked for: another plugin 
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class Routes:
             if plugin.serving is not None:
                 self._plugins.setdefault(plugin.serving.trigger, []).append(plugin)
         self._rest = self._plugins.pop("", [])
+        self._sorted = sorted(self._plugins)
         self._lengths = sorted({len(trigger) for trigger in self._plugins}, reverse=True)
         self._alike: dict[str, list[Plugin]] = {}
         for trigger, claimants in self._plugins.items():
@@ -108,9 +110,11 @@ class Routes:
         if len(rivals := self._plugins.get(trigger, [])) > 1:
             losers = [plugin] if plugin is not rivals[0] else rivals[1:]
             notices.append(_conflict(trigger, rivals[0], losers))
-        for longer, takers in sorted(self._plugins.items()):
-            if longer.startswith(trigger) and longer != trigger and takers[0] is not plugin:
-                notices.append(f"what starts with {longer!r} is {takers[0].name}'s, whose trigger is longer")
+        for longer in self._sorted[bisect_right(self._sorted, trigger) :]:
+            if not longer.startswith(trigger):  # nor does any after it
+                break
+            if (taker := self._plugins[longer][0]) is not plugin:
+                notices.append(f"what starts with {longer!r} is {taker.name}'s, whose trigger is longer")
         more = len(notices) - MOST_NAMED
         return notices if more <= 0 else [*notices[:MOST_NAMED], f"and {more} longer triggers more take a part"]
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from swiftd.text import harmless, is_harmless, one_line
+from swiftd.text import LONGEST, brief, escaped, harmless, is_harmless, one_line
 
 WRITTEN = {
     "ASCII": "swiftctl query '=1+1'",
@@ -103,3 +103,21 @@ def test_on_one_line_the_ends_of_lines_and_tabs_are_spaces_and_the_rest_is_as_ha
     assert one_line("a\tb\r\nc\x1b[2J") == "a b  c\ufffd[2J"
     for text in WRITTEN.values():
         assert one_line(text) == text
+
+
+def test_what_is_brief_stays_and_of_what_is_long_the_beginning_and_the_end():
+    assert brief("x" * LONGEST) == "x" * LONGEST
+    long = brief("the path " + "x" * 10_000 + ": no such file")
+    assert len(long) == LONGEST
+    assert long.startswith("the path xx")
+    assert long.endswith("xx: no such file")
+    assert "…" in long
+    assert brief("a\n\x1bb", 10) == "a \ufffdb"
+
+
+@pytest.mark.parametrize("character", HARMFUL.values(), ids=HARMFUL)
+def test_what_is_escaped_can_be_read_back(character):
+    text = escaped(f"é{character}b")
+    assert is_harmless(text)
+    assert text.startswith("é\\")
+    assert text[1:].encode("latin-1").decode("unicode_escape") == f"{character}b"

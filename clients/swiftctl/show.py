@@ -33,9 +33,16 @@ def harmless(text: str) -> str:
 
 
 def json_line(line: str) -> bytes:
-    """A line of JSON as received, except that control characters which JSON lets through raw are escaped."""
+    """A line of JSON as received, but with escapes for what JSON lets through raw and a terminal or an eye minds.
+
+    To a program it means the same.
+    """
     if not line.isprintable():
-        line = line.translate({code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)})
+        codes = (*range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+        table = {code: f"\\u{code:04x}" for code in codes}
+        # Tags, letters that nobody sees: as JSON writes what is beyond four digits, in two halves.
+        table |= {code: f"\\udb40\\u{code - 0xE0000 + 0xDC00:04x}" for code in range(0xE0000, 0xE0080)}
+        line = line.translate(table)
     return (line + "\n").encode(errors="replace")
 
 

@@ -57,6 +57,17 @@ def test_json_keeps_its_meaning_and_loses_its_controls():
     assert not {0x7F, 0x9B} & set(map(ord, shown.decode()))
 
 
+def test_a_terminal_never_sees_in_json_what_the_daemon_s_rule_calls_harmful():
+    """But for what is no character at all, which no terminal minds; halves of surrogate pairs come as U+FFFD."""
+    for code in range(0x20, sys.maxunicode + 1):
+        if not text.is_harmless(chr(code)) and not 0xD800 <= code <= 0xDFFF:
+            line = json.dumps({"name": f"é{chr(code)}b"}, ensure_ascii=False)
+            shown = show.json_line(line).decode()
+            assert json.loads(shown) == json.loads(line)
+            is_none = 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+            assert is_none or text.is_harmless(shown[:-1]), hex(code)
+
+
 def test_a_table_is_aligned_and_one_line_a_row():
     text = show.table(["NAME", "ERROR"], [["echo", ""], ["a-long-name", "first\nsecond"]]).decode()
     assert text.splitlines() == ["NAME         ERROR", "echo         -", "a-long-name  first second"]
