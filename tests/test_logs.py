@@ -7,6 +7,8 @@ import time
 import pytest
 from daemons import GUESTS, component, eventually
 
+from swiftd.journal import MOST_GONE
+
 
 @pytest.fixture
 def client(idle_daemon):
@@ -38,6 +40,18 @@ def watching(daemon):
     request = client.send(op="watch")
     client.ask("hello")  # it has begun by now: requests of one connection begin in order
     return client, request
+
+
+def test_of_plugins_that_came_and_went_little_is_kept(idle_daemon, client):
+    for round_ in range(3):
+        paths = [idle_daemon.install("rubbish", f"gone-{round_}-{number}") for number in range(15)]
+        client.ask("reload")
+        for path in paths:
+            path.unlink()
+        client.ask("reload")
+    names = {line["plugin"] for line in client.ask("logs")["lines"]}
+    assert 0 < sum(name.startswith("gone") for name in names) <= MOST_GONE
+    assert "gone-2-0" in names
 
 
 # ---- logs -------------------------------------------------------------------------------------------------------

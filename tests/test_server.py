@@ -440,6 +440,7 @@ def test_what_came_before_a_malformed_frame_was_a_request(client):
         (packed(id=3, op="query", input=b"bytes"), 3, "bad-request"),
         (packed(id=3, op="query", input="x", limit="all"), 3, "bad-request"),
         (packed(id=3, op="query", input="x", plugins={"a": 1}), 3, "bad-request"),
+        (packed(id=3, op="query", input="x", plugins=["p"] * 1001), 3, "bad-request"),
         (packed(id=3, op="activate", key=None), 3, "bad-request"),
         (b"\x82\xa2id\x03\x01\x02\n", None, "bad-request"),
         (b"\x81\xa1x" + b"\x91" * 60_000 + b"\x01\n", None, "bad-request"),
