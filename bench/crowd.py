@@ -9,16 +9,16 @@ connections as it takes, 8 on each; an answer is followed by the next question a
 
 from __future__ import annotations
 
+import json
 import selectors
-import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgpack
-from latency import START_LIMIT, connect, round_trip
+import stand
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IN_FLIGHT = [4, 32, 128, 512, 1024, 1600]
 EACH = 8
@@ -31,9 +31,9 @@ class Client:
     """One connection with some queries under way."""
 
     def __init__(self, path: Path, count: int) -> None:
-        self.socket = connect(path)
+        self.socket = stand.connect(path)
         self.count = count
-        self._unpacker = msgpack.Unpacker()
+        self._rest = b""
         self._asked: dict[int, float] = {}
         self._number = 100
 
@@ -41,18 +41,18 @@ class Client:
         """Ask one more."""
         self._number += 1
         self._asked[self._number] = time.perf_counter()
-        self.socket.sendall(msgpack.packb({"id": self._number, "op": "query", "input": f">{self._number}"}) + b"\n")
+        query = {"id": self._number, "op": "query", "input": f">{self._number}"}
+        self.socket.sendall(json.dumps(query).encode() + b"\n")
 
     def answers(self) -> list[tuple[float, str]]:
         """The wait of each answer that has come, and the code of its error, if it is one."""
-        self._unpacker.feed(self.socket.recv(65536))
+        *lines, self._rest = (self._rest + self.socket.recv(65536)).split(b"\n")
         found = []
-        for frame in self._unpacker:
-            if isinstance(frame, dict):  # between the frames are newlines, which are numbers to msgpack
-                wait = time.perf_counter() - self._asked.pop(frame["id"])
-                errors = frame.get("errors") or []
-                right = bool(errors) or frame["items"][0]["name"] == f"You typed: {frame['id']}"
-                found.append((wait, errors[0]["code"] if errors else "" if right else "wrong"))
+        for frame in map(json.loads, lines):
+            wait = time.perf_counter() - self._asked.pop(frame["id"])
+            errors = frame.get("errors") or []
+            right = bool(errors) or frame["items"][0]["name"] == f"You typed: {frame['id']}"
+            found.append((wait, errors[0]["code"] if errors else "" if right else "wrong"))
         return found
 
 
@@ -72,7 +72,7 @@ def run(path: Path, in_flight: int) -> tuple[list[tuple[float, str]], float]:
                     client.ask()
         left = in_flight
         while left:
-            for key, _ in selector.select(START_LIMIT):
+            for key, _ in selector.select(stand.START_LIMIT):
                 for answer in key.data.answers():
                     answers.append(answer)
                     if time.perf_counter() - started < SECONDS:
@@ -87,23 +87,15 @@ def run(path: Path, in_flight: int) -> tuple[list[tuple[float, str]], float]:
 
 def main() -> None:
     numbers = list(map(int, sys.argv[1:])) or IN_FLIGHT
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        process = subprocess.Popen([
-            sys.executable, "-m", "swiftd", "--log-level", "error",
-            "--socket", str(place / "swift.sock"), "--cache-dir", str(place / "cache"),
-            "--plugins-dir", str(place / "none"), "--config", str(place / "none.toml"),
-        ])  # fmt: skip
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        with connect(place / "swift.sock") as client:
+    stand.begin()
+    with stand.temporary() as (place, stack):
+        _, path = stack.enter_context(stand.daemon(place))
+        with stand.connect(path) as client:
             query = {"id": 100, "op": "query", "input": ">hello", "wait_ms": 30_000}
-            answer = round_trip(client, msgpack.packb(query) + b"\n")
-            while b"You typed: hello" not in answer:  # it says first that it compiles
-                answer += client.recv(65536)
+            stand.first_answer(client, json.dumps(query).encode() + b"\n", b"You typed: hello")
         print("in flight   answers/s   median ms   worst ms     busy   of answers")
         for number in numbers:
-            answers, took = run(place / "swift.sock", number)
+            answers, took = run(path, number)
             waits = sorted(wait * 1000 for wait, _ in answers)
             errors = [code for _, code in answers if code]
             served = len(answers) - len(errors)
