@@ -63,7 +63,8 @@ class Rig:
 
     def pids(self):
         """The processes of the workers."""
-        return set(children(self.zygote._process.pid))
+        process = self.zygote._process  # None for a moment after it was killed
+        return set(children(process.pid)) if process else set()
 
     @property
     def crews(self):
