@@ -110,6 +110,8 @@ class Catalog:
         self.plugins: dict[str, Plugin] = {}
         self.scanned = trio.Event()
         """Set once everything that was in the cache at the start serves."""
+        self.troubles: list[str] = []
+        """What is wrong with the plugin folders."""
         self._journal = journal
         self._routes = Routes()
         self._subscribers: set[trio.MemorySendChannel[Change]] = set()

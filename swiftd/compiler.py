@@ -16,21 +16,22 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import trio
 
-from swiftd import shortage
+from swiftd import files, shortage
 from swiftd.cache import Cache
 from swiftd.children import LostError
 from swiftd.errors import DaemonError
 from swiftd.paths import printable
 from swiftd.sandbox.messages import Compiled, Contract, Refused, Trouble, decode_report
-from swiftd.sweep import mark_used, sweep
+from swiftd.sweep import LARGEST_ENTRY, mark_used, sweep
 from swiftd.text import brief
 from swiftd.threads import in_thread
 
@@ -53,7 +54,7 @@ _log = logging.getLogger(__name__)
 class Entry(msgspec.Struct, frozen=True):
     """What the cache knows of one source."""
 
-    digest: str = ""
+    digest: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
     """The artefact's SHA-256; empty where it was refused."""
     size: int = 0
     """The artefact's bytes."""
@@ -101,19 +102,23 @@ class Compiler:
     def cached(self, source: str) -> Entry | None:
         """What the cache has for the source with this SHA-256, if it is whole. Blocks for a read of one small file."""
         try:
-            with open(self._path(source), "rb", opener=_without_waiting) as file:
-                check, _, body = file.read().partition(b"\n")
+            check, _, body = files.read(self._path(source), LARGEST_ENTRY, links=False).partition(b"\n")
             if check.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
                 return None
             entry = msgspec.json.decode(body, type=Entry)
             if msgspec.json.decode(body, type=_Named).key != self._path(source).stem:
                 return None
-            if entry.refused is None and self.artefact(entry).stat().st_size != entry.size:
+            if entry.refused is None and not self._is_whole(entry):
                 return None
             mark_used(self._path(source), time.time())
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError):  # msgspec's errors are of the second kind
             return None
         return entry
+
+    def _is_whole(self, entry: Entry) -> bool:
+        """Whether an entry is that of a plugin, and its artefact is there. What is in it the worker looks at."""
+        status = self.artefact(entry).lstat()
+        return entry.contract is not None and stat.S_ISREG(status.st_mode) and status.st_size == entry.size
 
     def forget(self, source: str) -> None:
         """Drop an entry whose artefact turned out not to be what it was."""
@@ -158,11 +163,11 @@ class Compiler:
 
     async def _compile(self, path: Path, source: str) -> Entry:
         with ExitStack() as stack:
-            wasm = stack.enter_context(open(path, "rb", opener=_without_waiting))  # noqa: ASYNC230 - opens only
+            wasm, _ = stack.enter_context(files.opened(path))
             folder = self._place.ready()
             artefact = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".new-", delete=False))
             stack.callback(_remove, artefact.name)
-            child = await self._zygote.fork("c", [wasm.fileno(), artefact.fileno()])
+            child = await self._zygote.fork("c", [wasm, artefact.fileno()])
             stack.callback(child.close)
             try:
                 with trio.move_on_after(COMPILE_LIMIT):
@@ -240,11 +245,6 @@ def _put(temporary: str, place: Path) -> None:
 def _remove(path: Path | str) -> None:
     with suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - a name
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; one that turned into a FIFO must not hold us up."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def sweep_unfinished(cache: Path, older_than: float = 3600) -> None:

@@ -31,12 +31,14 @@ from swiftd.reconcile import Reconciler
 from swiftd.server import Server
 from swiftd.stats import Stats
 from swiftd.switches import Switches
+from swiftd.threads import in_thread
 from swiftd.watcher import watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
+    from swiftd.config import Config
     from swiftd.listening import Endpoint
 
 FEWEST_FILES = 32
@@ -92,6 +94,12 @@ async def run(places: Places) -> None:
         pool = Pool(zygote, config.current.workers, cache, journal)
         switches = Switches(places.state / "disabled.json")
         stats = Stats()
+
+        async def configured() -> Config:
+            await in_thread(config.refresh)
+            pool.resize(config.current.workers)
+            return config.current
+
         reconciler = Reconciler(
             catalog,
             Folders(_trusted(places.plugins)),
@@ -100,25 +108,19 @@ async def run(places: Places) -> None:
             pool,
             _own(places),
             _each_of(config.compare, journal.keep_only, stats.keep_only),
+            configured,
         )
         reconciler.use(config.current)
-
-        def refresh() -> None:
-            if config.refresh():
-                pool.resize(config.current.workers)
-                reconciler.use(config.current)
-            reconciler.request()
-
         memory = Memory()
         queries = Queries(catalog, reconciler, pool, memory, stats)
         checker = Checker(config, compiler, pool, reconciler, journal)
         server = Server(
-            Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats, refresh)
+            Operations(catalog, reconciler, queries, memory, pool, journal, switches, config, checker, stats)
         )
 
         def changed() -> None:
             endpoint.look()
-            refresh()
+            reconciler.request()
 
         def stop() -> None:
             notify.send("STOPPING=1")

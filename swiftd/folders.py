@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from swiftd import files
 from swiftd.paths import printable
 
 if TYPE_CHECKING:
@@ -58,8 +58,14 @@ class Folders:
         self.folders = list(folders)
         """Each with whether it is the one of the bundled plugins."""
         self._known: dict[Path, Known] = {}
-        self._unreadable: dict[Path, str] = {}
+        self._found: dict[str, Found] = {}  # by the last look
+        self._unreadable: dict[Path, str] = {}  # and why
         self._scanned: tuple[list[Signature | None], dict[Path, Signature | None], float] = ([], {}, 0.0)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the folders themselves. What was found in one before it became so still counts."""
+        return list(self._unreadable.values())
 
     def scan(self) -> dict[str, Found]:
         """What should be a plugin, by name. Blocks: for a thread.
@@ -85,7 +91,7 @@ class Folders:
         looked at only as long as the last scan is no older than a copy takes: the watcher tells of it in time.
         """
         folders, files, when = self._scanned
-        if self._folder_signatures() != folders:
+        if self._folder_signatures() != folders or any(map(_can_be_read, self._unreadable)):
             return True
         return time.monotonic() - when < YOUNG and self._signatures() != files
 
@@ -93,7 +99,7 @@ class Folders:
         return [_signature_of(folder) for folder, _ in self.folders]
 
     def _signatures(self) -> dict[Path, Signature | None]:
-        paths = (folder / file for folder, _ in self.folders for file in self._names(folder))
+        paths = (folder / file for folder, _ in self.folders for file in self._names(folder) or ())
         return {path: _signature_of(path) for path in paths}
 
     def _look_at_all(self) -> dict[str, Found]:
@@ -101,7 +107,12 @@ class Folders:
         known: dict[Path, Known] = {}
         misnamed: list[tuple[Path, bool]] = []
         for folder, bundled in self.folders:
-            for file in self._names(folder):
+            if (names := self._names(folder)) is None:
+                before = {name: file for name, file in self._found.items() if file.path.parent == folder}
+                found = before | found
+                known |= {path: of_it for path, of_it in self._known.items() if path.parent == folder}
+                continue
+            for file in names:
                 path = folder / file
                 if not file.endswith(SUFFIX):
                     misnamed.append((path, bundled))
@@ -116,28 +127,40 @@ class Folders:
                     problem = "its name has control characters or is no UTF-8: rename the file"
                     found[name] = Found(path, bundled, problem=problem)
         self._known = known
+        self._found = found
         for path, bundled in misnamed:
             name = printable(path.name)
             problem = f"expected a name that ends in {SUFFIX}: rename it to {printable(path.stem)}{SUFFIX}"
             found.setdefault(name, Found(path, bundled, problem=problem))
         return found
 
-    def _names(self, folder: Path) -> list[str]:
+    def _names(self, folder: Path) -> list[str] | None:
         """The files that are to be plugins, those with an ending in capitals included, to be told of.
 
-        Nothing is said of other names: hidden files and other endings are how people set one aside.
+        Nothing is said of other names: hidden files and other endings are how people set one aside. None: the folder
+        is there, or could be, and can't be read now.
         """
         try:
             names = os.listdir(folder)  # noqa: PTH208 - names, of which most may be of no interest
         except FileNotFoundError:
             names = []
         except OSError as error:
-            if self._unreadable.get(folder) != str(error):
-                _log.error("the plugin folder can't be read: %s", error)
-            self._unreadable[folder] = str(error)
-            return []
-        self._unreadable.pop(folder, None)
+            problem = f"the plugin folder can't be read: {printable(folder)}: {files.reason(error)}"
+            if self._unreadable.get(folder) != problem:
+                _log.error("%s; what serves still does", problem)
+            self._unreadable[folder] = problem
+            return None
+        if self._unreadable.pop(folder, None):
+            _log.info("the plugin folder %s can be read again", printable(folder))
         return sorted(name for name in names if name.lower().endswith(SUFFIX) and not name.startswith("."))
+
+
+def _can_be_read(folder: Path) -> bool:
+    try:
+        with os.scandir(folder):
+            return True
+    except OSError:
+        return False
 
 
 def look(path: Path, bundled: bool = False, before: Known | None = None) -> Found:
@@ -147,22 +170,26 @@ def look(path: Path, bundled: bool = False, before: Known | None = None) -> Foun
 
 def _look(path: Path, bundled: bool, before: Known | None) -> tuple[Signature | None, Found]:
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
-        try:
-            status = os.fstat(number)
-            if (problem := _problem(status)) is not None:
+        with files.opened(path) as (file, status):
+            if (problem := _problem(status.st_size)) is not None:
                 return None, Found(path, bundled, status.st_size, problem=problem)
             signature = _signature(status)
             if before is not None and before[0] == signature and before[1].bundled == bundled:
                 return before
-            with open(number, "rb", closefd=False) as file:
-                source = hashlib.file_digest(file, "sha256").hexdigest()
+            source = _digest(file)
             believed = signature if 0 <= status.st_ctime < time.time() - YOUNG else None
             return believed, Found(path, bundled, status.st_size, source)
-        finally:
-            os.close(number)
+    except files.NoFileError as error:
+        return None, Found(path, bundled, problem=str(error))
     except OSError as error:
-        return None, Found(path, bundled, problem=f"the file can't be read: {(error.strerror or str(error)).lower()}")
+        return None, Found(path, bundled, problem=f"the file can't be read: {files.reason(error)}")
+
+
+def _digest(file: int) -> str:
+    digest = hashlib.sha256()
+    for chunk in files.chunks(file, LARGEST_FILE):  # it may grow while it is read
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _signature(status: os.stat_result) -> Signature:
@@ -176,15 +203,8 @@ def _signature_of(path: Path) -> Signature | None:
         return None
 
 
-def _problem(status: os.stat_result) -> str | None:
+def _problem(size: int) -> str | None:
     """Why a file can't be a plugin, whatever its content."""
-    if not stat.S_ISREG(status.st_mode):
-        return f"expected a file, found {_kind(status.st_mode)}"
-    if status.st_size > LARGEST_FILE:
-        return f"{status.st_size / 1024**2:.0f} MiB is too large: at most {LARGEST_FILE // 1024**2} MiB"
-    return None if status.st_size else "expected a WebAssembly component, found an empty file"
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    if size > LARGEST_FILE:
+        return f"{size / 1024**2:.0f} MiB is too large: at most {LARGEST_FILE // 1024**2} MiB"
+    return None if size else "expected a WebAssembly component, found an empty file"

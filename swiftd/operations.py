@@ -65,7 +65,6 @@ class Operations:
         config: ConfigFile,
         checker: Checker,
         stats: Stats,
-        refresh: Callable[[], None],
     ) -> None:
         self.stats = stats
         self._catalog = catalog
@@ -77,7 +76,6 @@ class Operations:
         self._switches = switches
         self._config = config
         self._checker = checker
-        self._refresh = refresh
 
     async def answer(self, request: AnyRequest, emit: Emit) -> Answer:  # noqa: C901, PLR0911 - one case a request
         """The last frame of the answer; what comes before it goes to `emit`.
@@ -101,6 +99,7 @@ class Operations:
                     plugins=self._catalog.listing(),
                     problem=self._config.problem,
                     notices=self._config.strangers,
+                    troubles=self._catalog.troubles,
                 )
             case Reload():
                 return await self._reload(request)
@@ -137,7 +136,6 @@ class Operations:
         return self._catalog.plugins[name]
 
     async def _reload(self, request: Reload) -> Ok:
-        self._refresh()
         if request.plugin is None:
             await self._reconciler.reload()
         else:

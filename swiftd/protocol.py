@@ -256,6 +256,8 @@ class PluginsAnswer(Answer, tag="plugins"):
     """What is wrong with config.toml, while it is: what was in force before still is."""
     notices: list[str] = []
     """What of config.toml is in force and has no effect: sections for plugins that are not there."""
+    troubles: list[str] = []
+    """What is wrong with a plugin folder, while it is: what of it served before still does."""
 
 
 class LogsAnswer(Answer, tag="logs"):

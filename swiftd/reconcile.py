@@ -59,8 +59,9 @@ class Reconciler:
         pool: Pool,
         protected: Iterable[Path],
         told: Callable[[Collection[str]], None] = lambda _: None,
+        configured: Callable[[], Awaitable[Config]] | None = None,
     ) -> None:
-        """`told` is called with the names of all plugins after each pass."""
+        """`told` is called with the names of all plugins after each pass; `configured` says what is in force."""
         self._catalog = catalog
         self._folders = folders
         self._switches = switches
@@ -68,6 +69,7 @@ class Reconciler:
         self._pool = pool
         self._protected = list(protected)
         self._told = told
+        self._configured = configured
         self._config: Config | None = None
         self._slots = 0
         self._wanted = trio.Event()
@@ -159,7 +161,10 @@ class Reconciler:
 
     async def _pass(self) -> None:
         catalog = self._catalog
+        if self._configured is not None:
+            self._config = await self._configured()
         found = await in_thread(self._folders.scan)
+        catalog.troubles = self._folders.problems
         batch = Batch()
         gone = [name for name in catalog.plugins if name not in found]
         for name in gone:

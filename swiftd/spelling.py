@@ -11,6 +11,9 @@ from swiftd.folders import SUFFIX
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+MOST_STRANGERS = 20
+"""Sections of which something is said. Each is compared with all plugins there are."""
+
 
 def composed(name: str) -> str:
     """A name with each letter and its accents as one character."""
@@ -28,11 +31,13 @@ def nearest(written: str, known: Collection[str]) -> str | None:
 def strangers(sections: Mapping[str, int], known: Collection[str]) -> list[str]:
     """What is to be said of the sections of config.toml, by name with their lines, that are for no known plugin."""
     there = set(map(composed, known))
-    return [
-        f"line {line}: `[plugins.{toml_key(name)}]`: {_meant(name, known)}"
-        for name, line in sorted(sections.items(), key=lambda section: section[1])
-        if composed(name) not in there
+    found = sorted((line, name) for name, line in sections.items() if composed(name) not in there)
+    said = [
+        f"line {line}: `[plugins.{toml_key(name)}]`: {_meant(name, known)}" for line, name in found[:MOST_STRANGERS]
     ]
+    if more := found[MOST_STRANGERS:]:
+        said.append(f"line {more[0][0]}: that and {len(more) - 1} more are for plugins that are not there either")
+    return said
 
 
 def _meant(name: str, known: Collection[str]) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from swiftd import files
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,6 +25,8 @@ LONGEST_UNUSED = 30 * 24 * 3600.0
 """Seconds. A plugin that was away for a month may be compiled again when it comes back."""
 LARGEST_CACHE = 1024**3
 """Bytes. Thirty plugins with a Python of their own."""
+LARGEST_ENTRY = 1024 * 1024
+"""Bytes of an entry. One has a few hundred; a plugin with a thousand imports would have 60 KB."""
 YOUNG = 2 * 24 * 3600.0
 """Seconds that an entry stays in any case: twice the time between two sweeps of a daemon that may be using it."""
 
@@ -96,8 +100,9 @@ def _entry(cache: Path, path: Path, now: float) -> _Stored | None:
     if age is None or size is None:
         return None
     digest = ""
-    with suppress(OSError, msgspec.MsgspecError):
-        digest = msgspec.json.decode(path.read_bytes().partition(b"\n")[2], type=_Body).digest
+    with suppress(OSError, ValueError, RecursionError):  # msgspec's errors are of the second kind
+        body = files.read(path, LARGEST_ENTRY, links=False).partition(b"\n")[2]
+        digest = msgspec.json.decode(body, type=_Body).digest
     artefact = f"{digest}.cwasm"
     if not digest.isalnum() or (more := _size(cache / artefact)) is None:
         return _Stored([path.name], digest, size, age)
@@ -106,7 +111,7 @@ def _entry(cache: Path, path: Path, now: float) -> _Stored | None:
 
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size
+        return path.lstat().st_size
     except OSError:
         return None
 
@@ -114,7 +119,7 @@ def _size(path: Path) -> int | None:
 def _age(path: Path, now: float) -> float | None:
     """Seconds since the last use. What is from the future, by a clock that was wrong, is as good as new from now on."""
     try:
-        age = now - path.stat().st_mtime
+        age = now - path.lstat().st_mtime
     except OSError:
         return None
     if age < 0:
@@ -125,14 +130,14 @@ def _age(path: Path, now: float) -> float | None:
 def mark_used(path: Path, now: float) -> None:
     """Note that an entry is in use. `now` is in seconds since 1970."""
     with suppress(OSError):
-        if abs(now - path.stat().st_mtime) > MARKED_EVERY:
-            os.utime(path, (now, now))
+        if abs(now - path.lstat().st_mtime) > MARKED_EVERY:
+            os.utime(path, (now, now), follow_symlinks=False)
 
 
 def _remove(path: Path) -> int:
-    """Remove a file; the bytes that it took."""
+    """Remove a file, or what has its place but is no folder; the bytes that it took."""
     try:
-        size = path.stat().st_size
+        size = path.lstat().st_size
         path.unlink()
     except OSError:
         return 0

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from swiftd import paths
+from swiftd import files, paths
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+LARGEST_FILE = 1024 * 1024
+"""Bytes. Four thousand names of the longest kind."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,11 +30,16 @@ class Switches:
         self._file = file
         self._off: set[str] = set()
         try:
-            self._off = msgspec.json.decode(file.read_bytes(), type=set[str])
+            self._off = msgspec.json.decode(files.read(file, LARGEST_FILE), type=set[str])
         except FileNotFoundError:
             pass
-        except (OSError, ValueError) as error:  # msgspec's errors are of the second kind, and so is what is no UTF-8
-            _log.warning("%s can't be read, so no plugin is switched off by it: %s", file, error)
+        except OSError as error:
+            self._complain(files.reason(error))
+        except (ValueError, RecursionError) as error:  # msgspec's are of the first kind, and so is what is no UTF-8
+            self._complain(str(error))
+
+    def _complain(self, reason: str) -> None:
+        _log.warning("%s can't be read, so no plugin is switched off by it: %s", self._file, reason)
 
     def is_off(self, name: str) -> bool:
         """Whether a plugin is switched off."""

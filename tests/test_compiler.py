@@ -110,7 +110,7 @@ async def test_a_file_that_can_t_be_read_is_trouble_and_no_refusal(compiler, own
     path = tmp_path / "x.wasm"
     if what == "a folder":
         path.mkdir()
-    with pytest.raises(TroubleError, match=r"no such file|is a directory"):
+    with pytest.raises(TroubleError, match=r"no such file|found a folder"):
         await compiler.compile(path, "0" * 64)
     assert list(own_cache.iterdir()) == []
 
@@ -355,11 +355,82 @@ def forge_the_digest(path):
     path.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
 
 
+def forged(**changes):
+    """An entry whose checksum is right, and which says something else."""
+
+    def forge(path):
+        body = json.dumps(json.loads(path.read_bytes().partition(b"\n")[2]) | changes).encode()
+        put_in_order(path, body)
+
+    forge.__name__ = "forge_" + "_".join(f"{name}_{type(value).__name__}" for name, value in changes.items())
+    return forge
+
+
+def put_in_order(path, body):
+    path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+def nest(path):
+    """An entry whose checksum is right, and which is nested deeper than anybody can read."""
+    put_in_order(path, path.read_bytes().partition(b"\n")[2][:-1] + b',"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+
+
+def nest_where_it_matters(path):
+    put_in_order(path, b'{"contract":' + b"[" * 100_000)
+
+
+def make_huge(path):
+    with path.open("r+b") as file:
+        file.truncate(100 * 1024**3)
+
+
+def make_endless(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def make_a_link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def move_behind_a_link(path):
+    """Nothing of ours is a link."""
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+FORGED = [
+    forged(contract=None),
+    forged(contract=5),
+    forged(contract={}),
+    forged(contract={"runner": None, "form": "record"}),
+    forged(contract={"runner": "x" * 1000, "form": "record"}),
+    forged(digest=""),
+    forged(digest="\0" * 64),
+    forged(digest="a/" * 32),
+    forged(digest=["a"]),
+    forged(digest="f" * 100_000),
+    forged(size="7"),
+    forged(size=-1),
+    forged(size=10**30),
+    forged(imports={}),
+    forged(refused=[], key=None),
+    nest,
+    nest_where_it_matters,
+    put_a_fifo,
+    make_huge,
+    make_endless,
+    make_a_link_to_itself,
+]
+
 HARMS = [
     *((suffix, harm) for suffix in (".json", ".cwasm") for harm in (swap, truncate, empty, flip, grow, os.unlink)),
     *((suffix, harm) for suffix in (".json", ".cwasm") for harm in (put_a_folder, put_a_dangling_link)),
     (".cwasm", put_a_fifo),
     (".json", forge_the_digest),
+    *((".json", harm) for harm in FORGED),
+    *((".cwasm", harm) for harm in (make_huge, make_endless, make_a_link_to_itself, move_behind_a_link)),
 ]
 
 
@@ -390,7 +461,11 @@ def tampered(tmp_path_factory):
         daemon.close()
 
 
-@pytest.mark.parametrize("number", range(len(HARMS)), ids=[f"{harm.__name__}{suffix}" for suffix, harm in HARMS])
+@pytest.mark.parametrize(
+    "number",
+    range(len(HARMS)),
+    ids=[f"{number}-{harm.__name__}{suffix}" for number, (suffix, harm) in enumerate(HARMS)],
+)
 def test_an_entry_that_was_harmed_is_made_anew(tampered, number):
     client = tampered.client()
     name = f"harmed-{number}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+from test_files import KINDS, descriptors, make
 
 from swiftd import config
 from swiftd.config import Config, ConfigError, Duration, PluginSettings, Size
@@ -354,5 +357,111 @@ def test_other_bytes_are_named_with_their_line(tmp_path):
 def test_a_file_that_is_too_large_is_refused_and_not_cut(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("workers = 3\n" + "# more\n" * (config.LARGEST_FILE // 7))
-    with pytest.raises(ConfigError, match="larger than 1 MiB"):
+    with pytest.raises(ConfigError, match="larger than 256 KiB"):
         config.read(path)
+
+
+# ---- what anybody may have put there ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "too large"])
+def test_what_is_no_file_is_said_once_and_leaves_nothing_open(tmp_path, caplog, kind):
+    caplog.set_level(logging.ERROR)
+    file = config.ConfigFile(make(kind, tmp_path / "config.toml"))
+    before = descriptors()
+    for _ in range(50):
+        assert not file.refresh()
+    assert descriptors() == before
+    assert file.problem is not None
+    assert len(caplog.records) == 1
+
+
+def test_a_file_is_parsed_once_for_each_content(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    parsed = []
+    parse = config.parse
+    monkeypatch.setattr(config, "parse", lambda text: parsed.append(text) or parse(text))
+    file = config.ConfigFile(path)
+    for content in ("workers = 3", "workers = ", "workers = 3"):
+        path.write_text(content)
+        for _ in range(3):
+            file.refresh()
+    assert parsed == ["workers = 3", "workers = ", "workers = 3"]
+    assert file.problem is None
+    path.unlink()
+    path.mkdir()
+    assert not file.refresh()
+    assert "found a folder" in file.problem
+    path.rmdir()
+    path.write_text("workers = 3")
+    assert not file.refresh()
+    assert file.problem is None
+
+
+@pytest.mark.parametrize("place", ["settings", "plugins.a.settings", "plugins.a", "plugins.a.grants", "workers", "x"])
+@pytest.mark.parametrize("dots", [100, 990, 20_000, 100_000])
+def test_a_key_of_very_many_parts_is_an_error_with_its_line(place, dots):
+    for text in (f"\n{place}{'.a' * dots} = 1", f"\n[{place}{'.a' * dots}]", f"\n{place} = {{ b{'.a' * dots} = 1 }}"):
+        assert refusal(text) == "line 2: the key has more than 16 parts"
+
+
+@pytest.mark.parametrize("opened", ["[", "{a=", "[{a.b.c="])
+@pytest.mark.parametrize("count", [config.MOST_NESTED + 1, 150, 480, 5000])
+@pytest.mark.parametrize("head", ["settings", "plugins.a.settings"])
+def test_settings_nested_too_deeply_are_an_error_with_their_line(opened, count, head):
+    end = "".join({"[": "]", "{": "}"}[c] for c in reversed(opened) if c in "[{")
+    message = refusal(f"workers = 2\n\n{head}.x = {opened * count}1{end * count}")
+    assert message.startswith("line 3: ")
+    assert "nested" in message
+
+
+@pytest.mark.parametrize("depth", [1, 30, config.MOST_NESTED - 1])
+def test_settings_nested_as_deeply_as_people_write_are_fine(depth):
+    assert config.parse(f"settings.x = {'[' * depth}{']' * depth}").settings["x"] is not None
+
+
+@pytest.mark.parametrize("key", ["read", "write", "env"])
+def test_a_list_of_very_many_grants_is_an_error(key):
+    entries = ", ".join(f"'X{number}'" for number in range(config.MOST_ENTRIES + 1))
+    assert refusal(f"[plugins.a.grants]\n\n{key} = [{entries}]").startswith(f"line 3: `{key}`: ")
+    config.parse(f"[plugins.a.grants]\n{key} = [{entries.rpartition(', ')[0]}]")
+
+
+def test_a_name_that_no_file_can_have_is_an_error():
+    assert refusal("workers = 2\n[plugins." + "x" * 256 + "]").startswith("line 2: no plugin's name has more than 255")
+    assert refusal("[plugins.'" + "é" * 128 + "']").startswith("line 1: no plugin's name")
+    config.parse("[plugins." + "x" * 255 + "]")
+
+
+@pytest.mark.parametrize(
+    "text", ["'{}' = 1", "'a' = {{ '{}' = 1 }}", "[plugins.a]\ndeadline = '{}'", "[plugins.a.grants]\nenv = ['{}=']"]
+)
+def test_what_is_said_is_short_and_harmless_whatever_the_file_holds(text):
+    for content in ("x" * 200_000, "\\u001b[2J\\u202e" * 1000, "x " * 50_000):
+        message = refusal(text.replace("'", '"').format(content))
+        assert len(message) <= config.LONGEST_MESSAGE
+        assert message.isprintable()
+
+
+def test_of_thousands_of_sections_for_nobody_a_few_are_named(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("".join(f"[plugins.p{number}]\n" for number in range(10_000)))
+    file = config.ConfigFile(path)
+    assert file.refresh()
+    file.compare(["p1", "calc"])
+    assert file.strangers[1] == "line 3: `[plugins.p2]`: there is no plugin 'p2' (yet)"
+    assert len(file.strangers) == 21
+    assert file.strangers[-1] == "line 22: that and 9978 more are for plugins that are not there either"
+    file.compare([f"p{number}" for number in range(10_000)])
+    assert file.strangers == []
+
+
+def test_the_line_of_a_section_is_found_however_it_is_written(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "# [plugins.b]\nplugins.a.enabled = true\n[plugins.'b']\n[ plugins . \"c.d\".grants]\n[plugins.e]\n"
+    )
+    file = config.ConfigFile(path)
+    assert file.refresh()
+    file.compare([])
+    assert [said.partition(":")[0] for said in file.strangers] == ["line 2", "line 3", "line 4", "line 5"]

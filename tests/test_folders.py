@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
@@ -120,7 +121,7 @@ def test_folders_fifos_sockets_devices_and_dangling_links_are_refused(scanner, o
     assert problems == {
         "folder": "expected a file, found a folder",
         "fifo": "expected a file, found a FIFO",
-        "socket": "the file can't be read: no such device or address",
+        "socket": "expected a file, found a socket",
         "device": "expected a file, found a device",
         "dangling": "the file can't be read: no such file or directory",
         "loop": "the file can't be read: too many levels of symbolic links",
@@ -191,6 +192,59 @@ def test_a_folder_that_is_none_has_no_plugins_and_that_is_said_once(place, caplo
     assert len(caplog.records) == (0 if kind == "missing" else 1)
 
 
+@pytest.mark.parametrize("kind", ["not to be read", "a loop", "a file", "in a file", "failing"])
+def test_what_was_found_in_a_folder_that_can_not_be_read_any_more_still_counts(place, own, caplog, monkeypatch, kind):
+    put(own, "one.wasm")
+    put(own, "same.wasm", b"mine")
+    (own / "two.wasm").write_bytes(b"")
+    for name in ("other", "same"):
+        put(place / "bundled", f"{name}.wasm")
+    scanner = Folders([(place / "own", False), (place / "bundled", True)])
+    before = scanner.scan()
+    assert scanner.problems == []
+    away = own.rename(place / "away")
+    listdir = os.listdir
+    match kind:
+        case "a loop":
+            own.symlink_to(own)
+        case "a file":
+            own.write_text("")
+        case _:
+            own.mkdir()
+            code = {"not to be read": errno.EACCES, "in a file": errno.ENOTDIR, "failing": errno.EIO}[kind]
+
+            def fail(path):
+                if path == own:
+                    raise OSError(code, os.strerror(code), str(path))
+                return listdir(path)
+
+            monkeypatch.setattr(os, "listdir", fail)  # root may read everything
+    for _ in range(3):
+        assert scanner.scan() == before
+        (problem,) = scanner.problems
+    assert problem.startswith(f"the plugin folder can't be read: {own}: ")
+    assert len(caplog.records) == 1
+    put(place / "bundled", "new.wasm")
+    (place / "bundled" / "other.wasm").unlink()
+    assert set(scanner.scan()) == {"one", "two", "same", "new"}
+    monkeypatch.setattr(os, "listdir", listdir)
+    own.rmdir() if own.is_dir() else own.unlink()
+    away.rename(own)
+    assert scanner.have_changed()
+    (own / "one.wasm").unlink()
+    assert set(scanner.scan()) == {"two", "same", "new"}
+    assert scanner.problems == []
+
+
+def test_a_folder_that_is_gone_has_no_plugins_any_more(scanner, own):
+    path = put(own, "one.wasm")
+    assert list(scanner.scan()) == ["one"]
+    path.unlink()
+    own.rmdir()
+    assert scanner.scan() == {}
+    assert scanner.problems == []
+
+
 # ---- links ------------------------------------------------------------------------------------------------------
 
 
@@ -240,14 +294,13 @@ def test_the_same_folder_twice_is_the_user_s(own):
 def hashed(monkeypatch):
     """The contents that were hashed."""
     seen = []
-    digest = hashlib.file_digest
+    digest = folders._digest
 
-    def file_digest(file, name):
-        result = digest(file, name)
-        seen.append(result.hexdigest())
-        return result
+    def note(file):
+        seen.append(digest(file))
+        return seen[-1]
 
-    monkeypatch.setattr(hashlib, "file_digest", file_digest)
+    monkeypatch.setattr(folders, "_digest", note)
     return seen
 
 

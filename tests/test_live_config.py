@@ -436,3 +436,56 @@ def test_a_plugin_that_is_switched_off_or_refused_is_there(idle_daemon, client, 
     idle_daemon.install("rubbish", "rubbish")
     write("[plugins.one]\nenabled = false\n[plugins.rubbish]\nmax_items = 5\n")
     assert client.ask("plugins")["notices"] == []
+
+
+# ---- any content ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_takes_long_to_read_holds_up_nobody(idle_daemon, client, write):
+    """The largest that is allowed, in the form that TOML's reader takes longest for."""
+    lines = (f"a{number}{'.b' * 12} = 1\n" for number in range(6000))
+    text = "[plugins.one.settings]\n" + "".join(lines)
+    reloading = idle_daemon.client()
+    idle_daemon.config.write_text(text)
+    request = reloading.send(op="reload")
+    answered = 0
+    reloading.socket.settimeout(0)
+    while True:
+        assert client.names("two:", wait_ms=0) == ["two"]
+        answered += 1
+        try:
+            frame = reloading.frame()
+        except BlockingIOError:
+            continue
+        break
+    assert (frame["id"], frame["type"]) == (request, "ok")
+    assert answered > 20
+
+
+@pytest.mark.parametrize("dots", [990, 10_000, 80_000])
+def test_a_key_of_very_many_parts_ends_nothing_while_it_runs_or_at_the_start(idle_daemon, client, write, dots):
+    said = "the key has more than 16 parts"
+    idle_daemon.config.write_text(f"settings{'.a' * dots} = 1\n")
+    answer = client.ask("reload")
+    assert (answer["code"], said in answer["message"]) == ("config", True)
+    assert client.names("one:", wait_ms=0) == ["one"]
+    idle_daemon.stop()
+    client = idle_daemon.start().client()
+    assert said in client.ask("plugins")["problem"]
+    assert client.names("one:") == ["one"]
+
+
+def test_a_plugin_folder_that_can_not_be_read_takes_nothing_away_and_is_told_of(idle_daemon, client):
+    away = idle_daemon.plugins.rename(idle_daemon.home / "away")
+    idle_daemon.plugins.symlink_to(idle_daemon.plugins)
+    assert client.ask("reload")["type"] == "ok"
+    answer = client.ask("plugins")
+    (trouble,) = answer["troubles"]
+    assert trouble == f"the plugin folder can't be read: {idle_daemon.plugins}: too many levels of symbolic links"
+    assert {plugin["state"] for plugin in answer["plugins"]} == {"ready"}
+    assert client.names("one:", wait_ms=0) == ["one"]
+    idle_daemon.plugins.unlink()
+    away.rename(idle_daemon.plugins)
+    eventually(lambda: client.ask("plugins")["troubles"] == [])
+    assert client.names("one:", wait_ms=0) == ["one"]
+    assert idle_daemon.said().count("one: ready") == 1

@@ -31,6 +31,7 @@ class FakeFolders:
     def __init__(self):
         self.found = {}
         self.scans = 0
+        self.problems = []
 
     def put(self, name, source, size=100, problem=None):
         self.found[name] = Found(Path(f"/plugins/{name}.wasm"), False, size, "" if problem else source, problem)

@@ -7,6 +7,7 @@ import os
 
 import pytest
 from daemons import BUNDLED, component, eventually
+from test_files import KINDS, descriptors, make
 
 from swiftd.sweep import LONGEST_UNUSED, MARKED_EVERY, YOUNG, mark_used, sweep
 
@@ -171,3 +172,35 @@ def test_a_daemon_sweeps_its_cache_when_it_starts(idle_daemon):
     eventually(lambda: len([name for name in store.names if name.endswith(".json")]) == bundled)
     assert idle_daemon.client().names(">x") == ["You typed: x"]
     assert "compiling" not in idle_daemon.said().partition("stopping")[2]
+
+
+@pytest.mark.parametrize("name", ["odd.json", "odd.cwasm"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("in a file", "folder")])
+def test_whatever_has_a_name_of_ours_hangs_nothing_and_goes_when_it_is_old(store, kind, name):
+    make(kind, store.folder / name)
+    before = descriptors()
+    os.utime(store.folder / name, (NOW - DAY, NOW - DAY), follow_symlinks=False)
+    sweep(store.folder, set(), NOW)
+    assert name in store.names
+    os.utime(store.folder / name, (NOW - LONGEST_UNUSED - 1,) * 2, follow_symlinks=False)
+    sweep(store.folder, set(), NOW)
+    assert name not in store.names
+    assert descriptors() == before
+
+
+def test_what_a_link_leads_to_is_not_touched(store, tmp_path):
+    (tmp_path / "mine").write_text("")
+    os.utime(tmp_path / "mine", (NOW - DAY, NOW - DAY))
+    (store.folder / "used.json").symlink_to("../mine")
+    os.utime(store.folder / "used.json", (NOW - DAY, NOW - DAY), follow_symlinks=False)
+    sweep(store.folder, {"used"}, NOW)
+    assert (tmp_path / "mine").stat().st_mtime == NOW - DAY
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" * 300_000, b'{"digest":' * 50_000, b'{"digest":5}', b"\xff", b'{"digest":"\\u0000"}']
+)
+def test_an_entry_that_can_not_be_read_is_one_without_an_artefact(store, body):
+    store.put("odd.json", hashlib.sha256(body).hexdigest().encode() + b"\n" + body, LONGEST_UNUSED + 1)
+    sweep(store.folder, set(), NOW)
+    assert store.names == []

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 from daemons import component
+from test_files import KINDS, descriptors, make
 
 from swiftd.switches import Switches
 
@@ -57,6 +58,20 @@ def test_a_folder_in_the_file_s_place_is_said_and_nothing_is_left_behind(file):
         switches.set("a", on=False)
     assert switches.is_off("a")
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_anything_else_in_the_file_s_place_is_said_and_hangs_nothing(file, kind, caplog):
+    file.parent.mkdir()
+    make(kind, file)
+    before = descriptors()
+    switches = Switches(file)
+    assert not switches.is_off("a")
+    assert kind == "dangling" or str(file) in caplog.text
+    assert descriptors() == before
+    if kind not in ("folder", "in a file"):
+        switches.set("a", on=False)
+        assert Switches(file).is_off("a")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
@@ -178,3 +193,14 @@ def test_a_state_that_is_broken_is_no_obstacle(idle_daemon, restarted):
     (folder / "disabled.json").write_bytes(b"\xff[")
     assert restarted().names(">x") == ["You typed: x"]
     assert "disabled.json" in idle_daemon.said()
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "endless", "socket"])
+def test_a_daemon_starts_whatever_is_in_the_state_s_place(idle_daemon, restarted, kind):
+    folder = idle_daemon.home / "state" / "swift"
+    folder.mkdir(parents=True)
+    make(kind, folder / "disabled.json")
+    client = restarted()
+    assert client.names(">x") == ["You typed: x"]
+    assert client.ask("disable", plugin="echo")["type"] == "ok"
+    assert restarted().plugin("echo")["state"] == "disabled"

@@ -73,6 +73,8 @@ def daemon(options: Options) -> Iterator[Finding]:
         yield "trouble", f"the daemon is {hello['version']}, swiftctl {__version__}", RESTART
     if problem := answer.get("problem"):
         yield "trouble", f"config.toml: {problem}", "mend it: until then the daemon goes by what it read before"
+    for trouble in answer.get("troubles", ()):
+        yield "trouble", trouble, "mend it: until then its plugins stay as they were"
     for notice in answer.get("notices", ()):
         yield "note", f"config.toml, {notice}", "it has no effect until there is one"
     yield from plugins(answer["plugins"])

@@ -67,7 +67,7 @@ def _report(answer: Message) -> bytes:
     plugins: list[Message] = answer["plugins"]
     table = show.table(HEADS, [_row(p) for p in plugins], [{}, {}, STATES, {}, {}, {}, {}]) if plugins else b""
     notes = [f"config.toml: {answer['problem']}"] if answer.get("problem") else []
-    notes += [f"config.toml, {notice}" for notice in answer.get("notices", ())]
+    notes += [*answer.get("troubles", ()), *(f"config.toml, {notice}" for notice in answer.get("notices", ()))]
     for plugin in plugins:
         notes += [f"{plugin['name']}: {problem}" for problem in plugin.get("problems", ())]
         notes += [f"{plugin['name']}: denied {show.denial(found)}" for found in plugin.get("denied", ())]

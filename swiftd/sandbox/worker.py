@@ -17,6 +17,7 @@ from wasmtime import WasmtimeError
 from wasmtime import component as wc
 
 import swiftd
+from swiftd import files
 from swiftd.sandbox import bound, lift
 from swiftd.sandbox.capabilities import Capabilities
 from swiftd.sandbox.engine import make_engine
@@ -149,7 +150,7 @@ def _deserialize(engine: Any, load: Load) -> wc.Component:
     """
     folder = os.path.realpath(os.path.dirname(load.artefact))  # noqa: PTH120 - a name
     bound.check(folder)
-    with open(load.artefact, "rb") as file:  # noqa: PTH123 - hashlib wants the file itself
+    with files.opened(load.artefact, links=False) as (number, _), open(number, "rb", closefd=False) as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != load.digest:
             raise StaleArtefactError(f"{load.artefact} is not what was compiled")
         if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
