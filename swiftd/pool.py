@@ -85,11 +85,15 @@ class Pool:
 
     async def run(self) -> None:
         """Keep the workers alive. Ends by cancellation, and they with it."""
-        async with trio.open_nursery() as self._maker.nursery:
+        async with trio.open_nursery() as nursery:
+            self._maker.nursery = nursery
             self.resize(self.size)
             for crew in self._warm:
                 crew.resize(1)
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._maker.nursery = None  # calls that end with the daemon must not start what ends with it, too
 
     def resize(self, size: int) -> None:
         """Have that many workers in common from now on. A plugin has half of them at a time, at most."""
