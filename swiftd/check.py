@@ -1,13 +1,15 @@
-"""Tries a file exactly as if it were installed: compiled, loaded, asked for its trigger, and for an answer."""
+"""Tries a file as if it were installed: compiled, loaded, asked for its trigger, and for an answer."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from swiftd.compiler import ChangedError, Compiler, TroubleError
+from swiftd.config import PluginSettings
 from swiftd.errors import PluginFault, RequestError
 from swiftd.folders import SUFFIX, look
 from swiftd.introduction import introduce
@@ -39,12 +41,17 @@ class Checker:
         self._journal = journal
 
     async def check(self, request: Check) -> CheckAnswer:
-        """Try one file; it is configured by the section of its name, as it would be.
+        """Try one file: as the plugin that the request names, with that one's grants and settings, or with none.
+
+        A file from elsewhere may have the name of one that is trusted.
 
         Raises:
-            RequestError: there is no such file to try.
+            RequestError: there is no such file to try, or no such plugin.
 
         """
+        config = self._config.current
+        if request.plugin is not None and config.plugin(request.plugin) == PluginSettings() and not config.settings:
+            raise RequestError("unknown-plugin", f"config.toml says nothing of a plugin {request.plugin!r}")
         path = Path(request.path)
         if not path.is_absolute() or "\0" in request.path:
             raise RequestError("bad-request", f"path: expected one from the root, found {request.path!r}")
@@ -62,13 +69,17 @@ class Checker:
         if entry.refused is not None or entry.contract is None:
             return answer
         answer.contract = str(entry.contract)
-        config = self._config.current
-        name = path.name.removesuffix(SUFFIX)
-        load, problems = self._reconciler.load_for(name, config.plugin(name), config.settings, entry, trial=True)
+        target = await self._reconciler.trial(found.source, request.plugin)
+        name = request.plugin or path.name.removesuffix(SUFFIX)
+        # Under a name of its own, to leave the log and the denials of an installed one alone.
+        load = self._reconciler.load_for(f"check of {name}", target, entry)
+        answer.plugin, answer.problems = request.plugin, list(target.doubts)
+        answer.grants = {key: value for key, value in msgspec.to_builtins(target.settings.grants).items() if value}
+        answer.settings = sorted({*target.shared, *target.settings.settings})
         try:
-            await self._try(load, config.plugin(name).trigger, request, answer)
+            await self._try(load, target.settings.trigger, request, answer)
         except (PluginFault, ArtefactError) as error:
-            answer.error = "; ".join([str(error), *problems])
+            answer.error = str(error)
         finally:
             answer.denied = self._journal.denials(load.plugin, name)
             answer.log = self._journal.lines(load.plugin)

@@ -191,9 +191,12 @@ def _each_of(*told: Callable[[Collection[str]], None]) -> Callable[[Collection[s
 
 
 def _own(places: Places) -> list[Path]:
-    """What no grant may hand over. A configuration outside a folder of ours stands for itself alone."""
-    config = places.config.parent if places.config.parent.name == paths.APP else places.config
-    return [places.socket.parent, config, *(folder for folder, _ in places.plugins), places.cache, places.state]
+    """What no grant may hand over: folders, and config.toml, which may be a link out of the one that it lies in.
+
+    A configuration outside a folder of ours stands for itself alone.
+    """
+    config = [places.config.parent, places.config] if places.config.parent.name == paths.APP else [places.config]
+    return [places.socket.parent, *config, *(folder for folder, _ in places.plugins), places.cache, places.state]
 
 
 def _prepare(cache: Cache) -> None:

@@ -3,9 +3,9 @@
 A grant that can't be given is left out and reported; the plugin runs without it. A folder that is not there is given
 nevertheless, for it may be made or mounted at any time, and is reported as long as it is missing.
 
-Two kinds are refused on purpose. Writing where swiftd keeps its socket, configuration or cache would let a plugin
-change what other plugins may do, or run code of its own outside the sandbox. Reading there is refused as well when it
-is named; a grant to read a whole home folder includes the configuration, and says so.
+Some are refused on purpose: see ground.py. Writing where swiftd keeps its socket, configuration or cache would let a
+plugin change what other plugins may do, or run code of its own outside the sandbox. Reading there is refused as well
+when it is named; a grant to read a whole home folder includes the configuration, and says so.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import PlatformDirs
 
-from swiftd.paths import printable
+from swiftd.ground import Ground
+from swiftd.links import follow
 from swiftd.sandbox.messages import Grants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from swiftd.config import GrantSettings
+    from swiftd.config import Config, GrantSettings
+    from swiftd.folders import Found
+    from swiftd.links import Trail
 
 HARMLESS_ENVIRONMENT = ("LANG", "TZ", "XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE")
 """What every plugin sees of the environment, beside LC_*."""
@@ -33,19 +37,19 @@ LONGEST_NAME = 255
 """Bytes of a folder's name: no file system of Linux takes more."""
 
 
-def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, list[str]]:
-    """What is given of what the settings say, and why the rest is not.
-
-    `protected` are swiftd's own folders.
-    """
+def expand(settings: GrantSettings, ground: Ground) -> tuple[Grants, list[str]]:
+    """What is given of what the settings say, and why the rest is not. Blocks for some calls of `readlink` a path."""
     problems: list[str] = []
-    own = [_real(path) for path in protected]
 
     def usable(kind: str, written: Iterable[str]) -> list[tuple[str, str]]:
         given = []
         for text in written:
             try:
-                given.append(_folder(text, kind, own, problems))
+                trail = follow(path := _path(text))
+                problems.extend(
+                    f"grants.{kind}: {text!r} {note}" for note in ground.judge(trail, writes=kind == "write")
+                )
+                given.append((str(path), _real(trail)))
             except (ValueError, RuntimeError) as error:
                 problems.append(f"grants.{kind}: {text!r} is not given: {error}")
         return given
@@ -69,6 +73,31 @@ def expand(settings: GrantSettings, protected: Iterable[Path]) -> tuple[Grants, 
     return grants, problems
 
 
+Given = tuple[Grants, list[str]]
+"""What a plugin is given, and why the rest is not."""
+
+
+class Grantor:
+    """Decides what plugins are given: all together, for what one may write no other may be led through."""
+
+    def __init__(self, own: Iterable[Path]) -> None:
+        self._own = list(own)
+
+    def given(self, config: Config, plugins: Mapping[str, Found | None]) -> dict[str, Given]:
+        """What these are given as the folders are now, by name. Blocks: for a thread."""
+        files = [found.path for found in plugins.values() if found is not None]
+        ground = Ground(self._own, files, _written(config))
+        return {name: expand(config.plugin(name).grants, ground) for name in plugins}
+
+
+def _written(config: Config) -> Iterator[tuple[str, Path]]:
+    """What all plugins ask to write, those that are not there or switched off included."""
+    for plugin, section in config.plugins.items():
+        for text in section.grants.write:
+            with suppress(ValueError, RuntimeError):
+                yield plugin, _path(text)
+
+
 def lacking(grants: Grants) -> list[str]:
     """What of the granted folders is not there now, and why. Blocks for some calls of `stat`."""
     folders = [("read", *folder) for folder in grants.read] + [("write", *folder) for folder in grants.write]
@@ -87,11 +116,6 @@ def _why_not(guest: str, real: str) -> str | None:
         return f"{guest} can't be looked at: {(error.strerror or str(error)).lower()}"
 
 
-def _real(path: Path) -> Path:
-    """Where a path leads. Unlike `Path.resolve`, that of a link to itself is itself."""
-    return Path(os.path.realpath(path))
-
-
 def _is_text(value: str | None) -> bool:
     """Whether it is there and is UTF-8: WASI knows no other strings."""
     try:
@@ -100,27 +124,33 @@ def _is_text(value: str | None) -> bool:
         return False
 
 
-def _folder(text: str, kind: str, own: list[Path], notes: list[str]) -> tuple[str, str]:
-    """What a folder is called, and what it really is.
+def _path(text: str) -> Path:
+    """The path that a grant names.
 
     Raises:
-        ValueError: it is not given, and why.
+        ValueError: it names none, and why.
 
     """
     path = Path(_expanded(text))
     if not path.is_absolute():
         raise ValueError("expected a path from the root, `~` or `$XDG_...`")
-    real = _real(path)
-    if not _is_text(str(path)) or not _is_text(str(real)):
+    if not _is_text(str(path)):
         raise ValueError("it is no UTF-8")
     if max(map(len, os.fsencode(path).split(b"/"))) > LONGEST_NAME:
         raise ValueError(f"a name in it is longer than {LONGEST_NAME} bytes")
-    for private in own:
-        if real == private or private in real.parents or (kind == "write" and real in private.parents):
-            raise ValueError(f"it would hand over swiftd's own {printable(private)}")
-        if real in private.parents:
-            notes.append(f"grants.{kind}: {text!r} includes swiftd's own {printable(private)}")
-    return str(path), str(real)
+    return path
+
+
+def _real(trail: Trail) -> str:
+    """Where a path leads, as a worker is told.
+
+    Raises:
+        ValueError: a worker can't be told.
+
+    """
+    if not _is_text(str(trail.end)):
+        raise ValueError("it leads to what is no UTF-8")
+    return str(trail.end)
 
 
 def _expanded(text: str) -> str:

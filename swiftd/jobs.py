@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import trio
+
+from swiftd.sandbox.messages import Grants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,10 @@ class Target:
     """The shared settings."""
     problem: str | None
     """Why there is no content to be had."""
+    doubts: tuple[str, ...] = ()
+    """Why some of what it asks for is not given, and what else the user should know of its grants."""
+    grants: Grants = field(default_factory=Grants, compare=False)
+    """What it is given. Where a folder of the user's leads is found out when this becomes a target, and stays."""
 
 
 class Job:

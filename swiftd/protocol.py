@@ -111,11 +111,14 @@ class Disable(Request, tag="disable"):
 
 
 class Check(Request, tag="check"):
-    """Loads a file exactly as if it were installed, without installing it."""
+    """Loads a file as if it were installed, without installing it."""
 
     path: str
     input: str | None = None
     """A query to try."""
+    plugin: str | None = None
+    """Give it the trigger, limits, settings and grants that config.toml has for the plugin of this name. Without, it
+    has none of them, whatever the file is called."""
 
 
 class Logs(Request, tag="logs"):
@@ -283,6 +286,14 @@ class CheckAnswer(Answer, tag="check"):
     items: list[Item] | None = None
     """What it answered to the trial query; these keys can't be activated."""
     log: list[LogEntry] = []
+    plugin: str | None = None
+    """As which plugin of config.toml it was tried; None: as one that is not in there."""
+    grants: dict[str, object] = {}
+    """The grants that it was tried with, as config.toml has them."""
+    settings: list[str] = []
+    """The names of the settings that it was tried with."""
+    problems: list[str] = []
+    """What of these grants could not be given to it, or is worth a warning."""
 
 
 class Latency(msgspec.Struct):

@@ -10,15 +10,16 @@ file ends the job for the old one.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
 from swiftd.catalog import Catalog, Plugin, Version
 from swiftd.compiler import ChangedError, Compiler, Entry, TroubleError
+from swiftd.config import PluginSettings
 from swiftd.errors import DaemonError, PluginFault
-from swiftd.grants import expand
+from swiftd.grants import Grantor
 from swiftd.introduction import introduce
 from swiftd.jobs import CHANGING_PAUSE, Batch, Job, RefusedError, Target, Trials
 from swiftd.sandbox.messages import Limits, Load
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
     from pathlib import Path
 
-    from swiftd.config import Config, PluginSettings
+    from swiftd.config import Config
     from swiftd.folders import Folders, Found
+    from swiftd.grants import Given
     from swiftd.pool import Pool
     from swiftd.switches import Switches
 
@@ -67,7 +69,7 @@ class Reconciler:
         self._switches = switches
         self._compiler = compiler
         self._pool = pool
-        self._protected = list(protected)
+        self._grantor = Grantor(protected)
         self._told = told
         self._configured = configured
         self._config: Config | None = None
@@ -163,7 +165,9 @@ class Reconciler:
         catalog = self._catalog
         if self._configured is not None:
             self._config = await self._configured()
+        assert self._config is not None  # noqa: S101 - `use` comes before `run`
         found = await in_thread(self._folders.scan)
+        given = await in_thread(self._grantor.given, self._config, found)
         catalog.troubles = self._folders.problems
         batch = Batch()
         gone = [name for name in catalog.plugins if name not in found]
@@ -174,7 +178,7 @@ class Reconciler:
         for name, file in sorted(found.items()):
             plugin = catalog.plugins.setdefault(name, Plugin(name, file.path, file.bundled))
             plugin.path, plugin.bundled, plugin.size, plugin.source = file.path, file.bundled, file.size, file.source
-            if known := self._consider(plugin, file, batch):
+            if known := self._consider(plugin, file, given[name], batch):
                 cached.append(known)
         for job, entry in cached:
             await self._take_from_cache(job, entry, batch)
@@ -185,7 +189,7 @@ class Reconciler:
         self._told(catalog.plugins.keys())
         catalog.scanned.set()
 
-    def _consider(self, plugin: Plugin, file: Found, batch: Batch) -> tuple[Job, Entry] | None:
+    def _consider(self, plugin: Plugin, file: Found, given: Given, batch: Batch) -> tuple[Job, Entry] | None:
         """Do what one file asks for, if it is not done or under way already; what is in the cache is to be loaded.
 
         Nothing here waits: what must be compiled is in the queue, all of it, before the first is taken from there.
@@ -199,7 +203,7 @@ class Reconciler:
                 batch.versions[plugin.name] = None
             self._catalog.set_state(plugin, "disabled")
             return None
-        target = Target(file.source, settings, self._config.settings, file.problem)
+        target = Target(file.source, settings, self._config.settings, file.problem, tuple(given[1]), given[0])
         if self._targets.get(plugin.name) == target:
             return None
         self._abandon(plugin.name)
@@ -322,7 +326,8 @@ class Reconciler:
         if entry.refused is not None or entry.contract is None:
             raise RefusedError(entry.refused or "it has no contract")
         plugin, target = job.plugin, job.target
-        load, plugin.problems = self.load_for(plugin.name, target.settings, target.shared, entry)
+        load = self.load_for(plugin.name, target, entry)
+        plugin.problems = list(target.doubts)
         for problem in plugin.problems:
             _log.warning("%s: %s", plugin.name, problem)
         started = trio.current_time()
@@ -362,28 +367,29 @@ class Reconciler:
             if not finished:
                 self._pool.disown(load.slot)
 
-    def load_for(
-        self, name: str, settings: PluginSettings, shared: dict[str, Any], entry: Entry, *, trial: bool = False
-    ) -> tuple[Load, list[str]]:
-        """What the workers are told of a version, and what of its configuration can't be given to it.
+    async def trial(self, source: str, plugin: str | None) -> Target:
+        """What a file that is only tried should be: a plugin of that name, or one for which nothing is configured."""
+        if plugin is None or (config := self._config) is None:
+            return Target(source, PluginSettings(), {}, None)
+        grants, doubts = (await in_thread(self._grantor.given, config, {plugin: None}))[plugin]
+        return Target(source, config.plugin(plugin), config.settings, None, tuple(doubts), grants)
 
-        One that is only tried goes under a name of its own, to leave the log and the denials of the real one alone.
-        """
+    def load_for(self, name: str, target: Target, entry: Entry) -> Load:
+        """What the workers are told of a version."""
         assert entry.contract is not None  # noqa: S101 - the entry is no refusal
-        grants, problems = expand(settings.grants, self._protected)
+        settings = target.settings
         self._slots += 1
-        load = Load(
+        return Load(
             slot=self._slots,
-            plugin=f"check of {name}" if trial else name,
+            plugin=name,
             artefact=str(self._compiler.artefact(entry)),
             digest=entry.digest,
             contract=entry.contract,
             limits=Limits(memory=int(settings.memory), deadline=float(settings.deadline), max_items=settings.max_items),
-            grants=grants,
-            settings=msgspec.json.encode({**shared, **settings.settings}).decode(),
+            grants=target.grants,
+            settings=msgspec.json.encode({**target.shared, **settings.settings}).decode(),
             private=bool(settings.settings or settings.grants.env),
         )
-        return load, problems
 
     async def _commit(self, serve: dict[str, Version | None]) -> None:
         """Put versions in service, all at once, and have the workers forget those they replace."""

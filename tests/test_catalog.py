@@ -57,7 +57,7 @@ MESSAGES = {
     "a-link-to-itself": "too many levels",
     "a-link-to-a-device": "expected a file, found a device",
     "a-fifo": "expected a file, found a FIFO",
-    "a-socket": "can't be read",
+    "a-socket": "found a socket",
     "an-empty-file": "expected a WebAssembly component, found an empty file",
     "rubbish": "expected a WebAssembly component, found something",
     "bytes": "expected a WebAssembly component, found something",

@@ -70,13 +70,69 @@ def test_what_it_was_denied_and_what_it_printed_is_told_and_then_forgotten(check
     assert [line for line in idle_daemon.client().ask("logs")["lines"] if "check of" in line["plugin"]] == []
 
 
-def test_it_is_configured_by_the_section_of_its_name(check, idle_daemon):
-    idle_daemon.config.write_text("[plugins.config.settings]\nx = 1\n[plugins.clock-wall]\ngrants = { clock = true }\n")
+CONFIGURED = """
+settings = { shared = 1 }
+[plugins.config]
+trigger = "mine:"
+settings = { token = "secret" }
+[plugins.files-read]
+grants = { read = ["%s"], env = ["EDITOR"] }
+[plugins.files-create]
+grants = { write = ["%s"] }
+[plugins.clock-block]
+grants = { clock = true }
+"""
+
+
+@pytest.fixture
+def box(idle_daemon, check):
+    """A folder that plugins are granted."""
+    box = idle_daemon.home / "box"
+    box.mkdir()
+    (box / "file").write_text("a note")
+    idle_daemon.config.write_text(CONFIGURED % (box, box))
     assert idle_daemon.client().ask("reload")["type"] == "ok"
+    return box
+
+
+def test_it_has_nothing_of_what_its_namesake_has(check, box):
     (item,) = check("config", input="config:")["items"]
-    assert item["name"] == '{"x":1}'
-    answer = check("clock-wall", input="clock-wall:")
-    assert answer["denied"] == []
+    assert item["name"] == "{}"
+    (item,) = check("files-read", input="files-read:")["items"]
+    assert item["name"] == "none"
+    check("files-create", input="files-create:")
+    assert [path.name for path in box.iterdir()] == ["file"]
+    answer = check("clock-block", input="clock-block:")
+    assert [denial["capability"] for denial in answer["denied"]] == ["clock"]
+    assert (answer["plugin"], answer["grants"], answer["settings"], answer["problems"]) == (None, {}, [], [])
+
+
+def test_asked_for_as_a_plugin_it_has_what_that_one_has_and_says_so(check, box):
+    content = (GUESTS / "config.wat").read_text()
+    answer = check(content, name="any", plugin="config", input="mine:")
+    assert [item["name"] for item in answer["items"]] == ['{"shared":1,"token":"secret"}']
+    assert (answer["trigger"], answer["plugin"]) == ("mine:", "config")
+    assert (answer["grants"], answer["settings"]) == ({}, ["shared", "token"])
+    content = (GUESTS / "files-read.wat").read_text()
+    answer = check(content, name="any", plugin="files-read", input="files-read:")
+    assert [item["name"] for item in answer["items"]] == ["a note"]
+    assert answer["grants"] == {"read": [str(box)], "env": ["EDITOR"]}
+    answer = check("clock-block", plugin="clock-block", input="clock-block:")
+    assert (answer["denied"], answer["grants"]) == ([], {"clock": True})
+
+
+def test_what_can_not_be_given_to_it_is_told(check, idle_daemon):
+    idle_daemon.config.write_text(f'[plugins.x]\ngrants = {{ write = ["{idle_daemon.plugins}"] }}\n')
+    idle_daemon.client().ask("reload")
+    (problem,) = check(component("hello", "h:"), plugin="x")["problems"]
+    assert "hand over" in problem
+
+
+def test_as_a_plugin_of_which_nothing_is_said_is_the_request_s_fault(check, idle_daemon, place):
+    (place / "one.wasm").write_text(component("one", "one:"))
+    answer = idle_daemon.client().ask("check", path=str(place / "one.wasm"), plugin="calk")
+    assert (answer["type"], answer["code"]) == ("error", "unknown-plugin")
+    assert "calk" in answer["message"]
 
 
 @pytest.mark.parametrize("case", CONTRACTS, ids=lambda case: case.name)

@@ -215,6 +215,61 @@ def test_a_mount_over_what_a_granted_folder_is_in_counts_too(mounting):
     assert read(client) == ["new"]
 
 
+# ---- one folder under several names -----------------------------------------------------------------------------
+
+
+@needs_mounts
+@pytest.mark.parametrize("alias", ["of it", "of what it is in", "of what is in it", "of all"])
+def test_a_link_in_what_a_plugin_may_write_is_one_under_any_name_of_that_folder(mounting, alias):
+    home = mounting.home
+    for folder in ("docs/in/deep", "private", "alias"):
+        (home / folder).mkdir(parents=True)
+    (home / "private" / "file").write_text("secret")
+    (home / "docs" / "in" / "deep" / "link").symlink_to(home / "private")
+    source, rest = {
+        "of it": (home / "docs", "in/deep/link"),
+        "of what it is in": (home, "docs/in/deep/link"),
+        "of what is in it": (home / "docs" / "in", "deep/link"),
+        "of all": ("/", str(home / "docs" / "in" / "deep" / "link").lstrip("/")),
+    }[alias]
+    for name in ("files-read", "files-create"):
+        mounting.install(GUESTS / f"{name}.wat")
+    section = f'[plugins.files-read]\ngrants = {{ read = ["{home / "alias" / rest}"] }}\n'
+    mounting.config.write_text(section)
+    client = mounting.start(
+        under=(*NAMESPACE, "sh", "-c", f'mount --bind "{source}" "{home}/alias" && exec "$@"', "sh")
+    ).client()
+    client.settled("files-read")
+    assert client.names("files-read:") == ["secret"]
+    mounting.config.write_text(f'{section}[plugins.files-create]\ngrants = {{ write = ["{home}/docs"] }}\n')
+    assert client.ask("reload")["type"] == "ok"
+    assert client.names("files-read:") == ["none"]
+    assert "which files-create could have made" in problems(client)[0]
+
+
+@needs_mounts
+@pytest.mark.parametrize("at", ["start", "later"])
+@pytest.mark.parametrize("what", ["it", "above", "recursive"])
+def test_swiftd_s_own_folders_are_not_to_be_written_under_any_name(mounting, at, what):
+    home = mounting.home
+    (home / "box").mkdir()
+    (home / "box" / "in").mkdir()
+    mounting.install(GUESTS / "files-create.wat")
+    mounting.config.write_text(f'[plugins.files-create]\ngrants = {{ write = ["{home}/box"] }}\n')
+    source = mounting.plugins if what == "it" else mounting.plugins.parent
+    target = home / "box" / "in" if what == "recursive" else home / "box"
+    command = ["mount", "--bind", str(source), str(target)]
+    if at == "start":
+        mounting.start(under=(*NAMESPACE, "sh", "-c", f'{" ".join(command)} && exec "$@"', "sh"))
+    else:
+        mounting.start().client().settled("files-create")
+        mounting.run(*command)
+        assert mounting.client().ask("reload")["type"] == "ok"
+    client = mounting.client()
+    assert "hand over swiftd's own" in " ".join(client.settled("files-create")["problems"])
+    assert client.names("files-create:") == ["none"]
+
+
 # ---- the plugin folder and config.toml --------------------------------------------------------------------------
 
 

@@ -83,6 +83,8 @@ class Options:
     """What the daemon is to do, where one module has several commands."""
     path: str = ""
     """A file to check."""
+    plugin: str | None = None
+    """The plugin whose grants and settings it is tried with."""
     follow: bool = False
     watch: bool = False
     plain: bool = False

@@ -1,4 +1,4 @@
-"""`swiftctl check FILE.wasm`: would it be a plugin? Tried by the daemon, exactly as if it were installed."""
+"""`swiftctl check FILE.wasm`: would it be a plugin? Tried by the daemon, as if it were installed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def run(options: Options) -> int:
     request: Message = {"op": "check", "path": str(Path(options.path).absolute())}
     if options.text:
         request["input"] = options.text
+    if options.plugin is not None:
+        request["plugin"] = options.plugin
     connection = connect(options, time.monotonic() + options.timeout)
     try:
         line, answer = connection.ask(request)
@@ -37,6 +39,7 @@ def _report(options: Options, answer: Message) -> list[str]:
     facts = {
         "file": f"{options.path}, {show.size(answer['size'])}",
         "verdict": verdict,
+        "tried with": _given(answer),
         "error": show.harmless(answer["error"] or ""),
         "contract": answer["contract"],
         "language": answer["language"],
@@ -46,9 +49,20 @@ def _report(options: Options, answer: Message) -> list[str]:
         "loaded in": show.milliseconds(answer["times"]["load_ms"]),
     }
     lines = [f"{name:12} {value}" for name, value in facts.items() if value]
+    lines += [f"{'problem':12} {show.harmless(problem)}" for problem in answer.get("problems", ())]
     lines += [f"{'denied':12} {show.denial(found)}" for found in answer["denied"]]
     lines += [f"{'log':12} {in_words(entry)}" for entry in answer["log"]]
     for item in answer["items"] or ():
         command = f"  ({show.harmless(item['exec'])})" if item["exec"] else ""
         lines.append(f"{'item':12} {show.harmless(item['name'])}{command}")
     return lines
+
+
+def _given(answer: Message) -> str:
+    """What it had, beside what every plugin has."""
+    if answer.get("plugin") is None:
+        return "no grants and no settings (`--as PLUGIN`: those of that one)"
+    grants = {key: "" if value is True else f" {', '.join(value)}" for key, value in answer["grants"].items()}
+    given = [f"{key}{value}" for key, value in grants.items()]
+    given += [f"settings {', '.join(answer['settings'])}"] if answer["settings"] else []
+    return show.harmless(f"what {answer['plugin']} has: {'; '.join(given) or 'no grants and no settings'}")

@@ -134,6 +134,7 @@ def _administration(commands: argparse._SubParsersAction[_Parser]) -> None:
     check = _command(commands, "check", "check", "try a file as if it were installed, without installing it")
     check.add_argument("path", metavar="FILE.wasm", help="the file")
     check.add_argument("--query", dest="text", type=_utf8, metavar="TEXT", help="what to ask it")
+    check.add_argument("--as", dest="plugin", type=_utf8, metavar="PLUGIN", help="with this one's grants and settings")
     _json(check)
     for name, purpose in (
         ("reload", "look at the plugins and the configuration again, also at what was refused"),

@@ -14,6 +14,7 @@ its own imports. Four rules:
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -69,9 +70,14 @@ class Capabilities:
             StaleError: a granted folder is another one now than when this process was let into it.
 
         """
+        with ExitStack() as descriptors:
+            return self._store(engine, descriptors)
+
+    def _store(self, engine: Any, descriptors: ExitStack) -> wasmtime.Store:
+        """The same; what is opened for it is left to be closed, once wasmtime has opened it for itself."""
         grants = self._load.grants
         granted = [(*folder, False) for folder in grants.read] + [(*folder, True) for folder in grants.write]
-        given = [(*folder, _why_not(*folder[:2])) for folder in granted]
+        given = [(guest, writable, *_entered(guest, real, descriptors)) for guest, real, writable in granted]
         store = wasmtime.Store(engine)
         limits = self._load.limits
         store.set_limits(limits.memory, limits.table_elements, limits.instances, limits.tables, limits.memories)
@@ -83,10 +89,10 @@ class Capabilities:
         if self._has_wasi:
             wasi = wasmtime.WasiConfig()
             wasi.env = grants.env
-            for guest, real, writable, why in given:
+            for guest, writable, descriptor, why in given:
                 try:
                     if why is None:
-                        wasi.preopen_dir(real, guest, writable)
+                        wasi.preopen_dir(f"/proc/self/fd/{descriptor}", guest, writable)
                 except WasmtimeError:
                     record.lacking.append(f"the granted folder {guest} can't be opened")
             # These two are called by threads of wasmtime's, also after the run: each keeps to its own record.
@@ -166,15 +172,18 @@ class Capabilities:
         return f"denied: {wanted} random bytes at once, where at most {self._load.limits.random // 1024} KiB are given"
 
 
-def _why_not(guest: str, real: str) -> str | None:
-    """Why a granted folder can't be given now. The path must lead to where it led, without links.
+def _entered(guest: str, real: str, descriptors: ExitStack) -> tuple[int, str | None]:
+    """A descriptor of a granted folder, or why it can't be given now: the path must lead to where it led.
+
+    What is given is what was looked at, whatever has its name a moment later.
 
     Raises:
         StaleError: it is another one now than when this process was let into it.
 
     """
     if os.path.realpath(guest) != real:
-        return f"the granted folder {guest} is not what it was when it was granted: it leads elsewhere now"
-    if bound.is_there(real):
-        return None
-    return f"the granted folder {guest} is {'no folder' if os.path.exists(real) else 'not there'}"  # noqa: PTH110
+        return -1, f"the granted folder {guest} is not what it was when it was granted: it leads elsewhere now"
+    if (descriptor := bound.enter(real)) is not None:
+        descriptors.callback(os.close, descriptor)
+        return descriptor, None
+    return -1, f"the granted folder {guest} is {'no folder' if os.path.exists(real) else 'not there'}"  # noqa: PTH110

@@ -10,6 +10,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from swiftd.sandbox import bound
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -63,11 +65,9 @@ def restrict(read: Iterable[str], write: Iterable[str]) -> int:
 
 
 def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
-    """Paths are real ones: one that has become a link since is left out."""
-    if os.path.realpath(path) != path:
-        return
+    """Paths are real ones: one that leads through a link since is left out."""
     try:
-        parent = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        parent = bound.opened(path)
     except OSError:
         return
     try:

@@ -166,6 +166,38 @@ def test_ping_says_who_is_there(daemon, capsys):
     assert [request["protocol"] for request in daemon.requests] == [1, 1]
 
 
+TRIED = {
+    **dict.fromkeys(("error", "contract", "language", "items")),
+    **{name: [] for name in ("imports", "denied", "log", "problems")},
+    "accepted": True,
+    "size": 7,
+    "trigger": "x:",
+    "times": {"compile_ms": 1.0, "load_ms": 1.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "given", "said"),
+    [
+        ([], None, {}, "no grants and no settings (`--as PLUGIN`: those of that one)"),
+        (["--as", "calc"], "calc", {}, "what calc has: no grants and no settings"),
+        (
+            ["--as", "files"],
+            "files",
+            {"grants": {"read": ["~/a\x1b[2J", "/b"], "clock": True}, "settings": ["depth", "theme"]},
+            "what files has: read ~/a\ufffd[2J, /b; clock; settings depth, theme",
+        ),
+    ],
+)
+def test_check_says_what_a_file_was_tried_with(daemon, capsys, options, asked, given, said):
+    daemon.says(
+        line(type="check", id=1, done=True, **TRIED, **{"plugin": asked, "grants": {}, "settings": [], **given})
+    )
+    assert main(["check", *options, "new.wasm"]) == 0
+    assert f"tried with   {said}\n" in capsys.readouterr().out
+    assert [request.get("plugin") for request in daemon.requests] == [asked]
+
+
 @pytest.mark.parametrize("command", ["plugins", "stats", "ping"])
 def test_json_of_the_other_commands_is_the_answer_too(daemon, capsys, command):
     daemon.says(line(type=command, id=1, done=True, plugins=[]))
