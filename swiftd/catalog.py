@@ -21,6 +21,7 @@ from swiftd.log import Seldom
 from swiftd.paths import printable
 from swiftd.protocol import PluginInfo, PluginState, PluginTimes
 from swiftd.text import brief
+from swiftd.threads import in_thread
 from swiftd.triggers import Claim, Routes
 
 if TYPE_CHECKING:
@@ -197,19 +198,20 @@ class Catalog:
 
     # ---- what there is ------------------------------------------------------------------------------------------
 
-    def listing(self) -> list[PluginInfo]:
+    async def listing(self) -> list[PluginInfo]:
         """Every plugin, by name."""
-        return [self._info(self.plugins[name]) for name in sorted(self.plugins)]
+        grants = {name: plugin.serving.load.grants for name, plugin in self.plugins.items() if plugin.serving}
+        missing = await in_thread(lambda: {name: lacking(granted) for name, granted in grants.items()})
+        return [self._info(self.plugins[name], missing.get(name, [])) for name in sorted(self.plugins)]
 
     def counts(self) -> Counter[str]:
         """How many plugins there are in each state."""
         return Counter(plugin.condition[0] for plugin in self.plugins.values())
 
-    def _info(self, plugin: Plugin) -> PluginInfo:
+    def _info(self, plugin: Plugin, missing: list[str]) -> PluginInfo:
         version = plugin.serving
         state, error = plugin.condition
         grants = msgspec.to_builtins(version.settings.grants) if version else {}
-        missing = lacking(version.load.grants) if version else []
         return PluginInfo(
             name=plugin.name,
             path=printable(plugin.path),

@@ -32,6 +32,7 @@ from swiftd.protocol import (
     Watch,
 )
 from swiftd.query import FIRST_SCAN_LIMIT
+from swiftd.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -96,7 +97,7 @@ class Operations:
                 await self._caught_up()
                 return PluginsAnswer(
                     id=request.id,
-                    plugins=self._catalog.listing(),
+                    plugins=await self._catalog.listing(),
                     problem=self._config.problem,
                     notices=self._config.strangers,
                     troubles=self._catalog.troubles,
@@ -153,8 +154,9 @@ class Operations:
         on = isinstance(request, Enable)
         if on and not self._config.current.plugin(plugin.name).enabled:
             raise RequestError("config", f"config.toml switches it off: remove `enabled = false` of {plugin.name}")
+        self._switches.set(plugin.name, on=on)
         try:
-            self._switches.set(plugin.name, on=on)
+            await in_thread(self._switches.save)
         except OSError as error:
             raise RequestError("internal", f"it is switched, but that can't be remembered: {error}") from error
         finally:

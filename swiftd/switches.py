@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ class Switches:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._off: set[str] = set()
+        self._saving = threading.Lock()
         try:
             self._off = msgspec.json.decode(files.read(file, LARGEST_FILE), type=set[str])
         except FileNotFoundError:
@@ -46,16 +48,23 @@ class Switches:
         return name in self._off
 
     def set(self, name: str, *, on: bool) -> None:
-        """Switch a plugin, for this daemon and those to come.
-
-        Raises:
-            OSError: it can't be remembered; it is switched all the same.
-
-        """
+        """Switch a plugin, for this daemon. `save` is for those to come."""
         if on:
             self._off.discard(name)
         else:
             self._off.add(name)
+
+    def save(self) -> None:
+        """Remember what is switched off now. Blocks until the disk has it: for a thread.
+
+        Raises:
+            OSError: it can't be remembered.
+
+        """
+        with self._saving:  # who writes last writes what is so by then
+            self._write()
+
+    def _write(self) -> None:
         paths.make_private(self._file.parent)
         with tempfile.NamedTemporaryFile(dir=self._file.parent, prefix=".new-", delete=False) as file:
             try:

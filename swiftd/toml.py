@@ -17,14 +17,15 @@ MOST_DIGITS = 500
 """Digits of a number, whatever its base. All numbers of 64 bits have 64 at most, those of a float that count 17."""
 
 _QUOTED = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\Z)'
-    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
-    r'|"(?:[^"\\\n]|\\[^\n])*+"?'
+    r'"""(?:[^\\]|\\.)*?(?:"{3,5}|\Z)'
+    r"|'''.*?(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]|\\[^\n])*"?'
     r"|'[^'\n]*+'?"
     r"|#[^\n]*+",
     re.DOTALL,
 )
-"""A string or a comment; one without an end goes as far as TOML lets it."""
+"""A string or a comment; one without an end goes as far as TOML lets it. No group is possessive: before Python 3.11.5
+such a group may match what it should not."""
 _DOTTED = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}")
 _NUMBER = re.compile(rf"(?<![\w.])[0-9][0-9A-Fa-fxo_]{{{MOST_DIGITS}}}")
 

@@ -304,6 +304,8 @@ def test_none_is_made_or_used_where_others_could_swap_it(tmp_path, there, open_t
     (tmp_path / "a").chmod(open_to)
     if os.geteuid() == 0:
         os.chown(tmp_path / "a", -1, SOMEBODY)
+    elif open_to == 0o775:
+        pytest.skip("a user's own group has no other member, and only root may give a folder another group")
     assert f"others can write to {tmp_path}/a (mode {open_to:04o})" in paths.refusal(tmp_path / "a" / "b" / "c")
     with pytest.raises(UnsafeFolderError, match="others can write to"):
         make_private(tmp_path / "a" / "b" / "c")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 
 import pytest
-from daemons import component
+from daemons import PATIENCE, component
 from test_files import KINDS, descriptors, make
 
 from swiftd.switches import Switches
@@ -18,6 +19,11 @@ def file(tmp_path):
     return tmp_path / "state" / "disabled.json"
 
 
+def switch(switches, name, *, on):
+    switches.set(name, on=on)
+    switches.save()
+
+
 def test_without_a_file_nothing_is_off(file):
     assert not Switches(file).is_off("a")
     assert not file.parent.exists()
@@ -26,9 +32,9 @@ def test_without_a_file_nothing_is_off(file):
 def test_what_is_switched_is_remembered(file):
     switches = Switches(file)
     for name in ("a", "b", "ünö", 'q"\\', "\ufffd"):
-        switches.set(name, on=False)
-    switches.set("b", on=True)
-    switches.set("never", on=True)
+        switch(switches, name, on=False)
+    switch(switches, "b", on=True)
+    switch(switches, "never", on=True)
     again = Switches(file)
     assert [again.is_off(name) for name in ("a", "b", "ünö", 'q"\\', "\ufffd", "never")] == [
         True,
@@ -47,7 +53,7 @@ def test_a_file_that_can_not_be_read_switches_nothing_off_and_is_written_anew(fi
     switches = Switches(file)
     assert not switches.is_off("a")
     assert str(file) in caplog.text
-    switches.set("a", on=False)
+    switch(switches, "a", on=False)
     assert Switches(file).is_off("a")
 
 
@@ -55,7 +61,7 @@ def test_a_folder_in_the_file_s_place_is_said_and_nothing_is_left_behind(file):
     file.mkdir(parents=True)
     switches = Switches(file)
     with pytest.raises(OSError, match="directory"):
-        switches.set("a", on=False)
+        switch(switches, "a", on=False)
     assert switches.is_off("a")
     assert list(file.parent.iterdir()) == [file]
 
@@ -70,7 +76,7 @@ def test_anything_else_in_the_file_s_place_is_said_and_hangs_nothing(file, kind,
     assert kind == "dangling" or str(file) in caplog.text
     assert descriptors() == before
     if kind not in ("folder", "in a file"):
-        switches.set("a", on=False)
+        switch(switches, "a", on=False)
         assert Switches(file).is_off("a")
 
 
@@ -79,8 +85,34 @@ def test_a_folder_that_may_not_be_written_is_said(file):
     file.parent.mkdir(mode=0o500)
     switches = Switches(file)
     with pytest.raises(PermissionError):
-        switches.set("a", on=False)
+        switch(switches, "a", on=False)
     assert switches.is_off("a")
+
+
+def test_who_saves_last_saves_what_is_so_by_then(file, monkeypatch):
+    """Two clients switch at once, and the disk takes its time."""
+    switches = Switches(file)
+    slow, go_on = threading.Event(), threading.Event()
+    sync = os.fsync
+
+    def fsync(number):
+        if not slow.is_set():
+            slow.set()
+            assert go_on.wait(PATIENCE)
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    switches.set("a", on=False)
+    first = threading.Thread(target=switches.save)
+    first.start()
+    assert slow.wait(PATIENCE)
+    switches.set("b", on=False)
+    second = threading.Thread(target=switches.save)
+    second.start()
+    go_on.set()
+    first.join()
+    second.join()
+    assert json.loads(file.read_text()) == ["a", "b"]
 
 
 # ---- in a daemon ------------------------------------------------------------------------------------------------
