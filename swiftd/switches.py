@@ -35,13 +35,9 @@ class Switches:
             self._off = msgspec.json.decode(files.read(file, LARGEST_FILE), type=set[str])
         except FileNotFoundError:
             pass
-        except OSError as error:
-            self._complain(files.reason(error))
-        except (ValueError, RecursionError) as error:  # msgspec's are of the first kind, and so is what is no UTF-8
-            self._complain(str(error))
-
-    def _complain(self, reason: str) -> None:
-        _log.warning("%s can't be read, so no plugin is switched off by it: %s", self._file, reason)
+        except (OSError, ValueError) as error:  # msgspec's errors are of the second kind, and so is what is no UTF-8
+            reason = files.reason(error) if isinstance(error, OSError) else error
+            _log.warning("%s can't be read, so no plugin is switched off by it: %s", file, reason)
 
     def is_off(self, name: str) -> bool:
         """Whether a plugin is switched off."""

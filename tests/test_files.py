@@ -118,6 +118,26 @@ def test_what_grows_while_it_is_read_is_read_no_further_than_it_may_be(tmp_path)
             list(files.chunks(file, 15))
 
 
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "device", "endless", "memory"])
+def test_what_takes_a_file_s_place_between_two_looks_is_none_either(tmp_path, monkeypatch, kind):
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    before = descriptors()
+    stat = os.stat
+
+    def stat_and_swap(name, **options):
+        status = stat(name, **options)
+        monkeypatch.undo()
+        path.unlink()
+        make(kind, path)
+        return status
+
+    monkeypatch.setattr(os, "stat", stat_and_swap)
+    with pytest.raises(OSError, match=r"."):
+        files.read(path, 64 * 1024)
+    assert descriptors() == before
+
+
 def test_nobody_who_waits_at_a_fifo_or_terminal_notices_a_look(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     opened = threading.Event()

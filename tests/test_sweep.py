@@ -198,7 +198,15 @@ def test_what_a_link_leads_to_is_not_touched(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 300_000, b'{"digest":' * 50_000, b'{"digest":5}', b"\xff", b'{"digest":"\\u0000"}']
+    "body",
+    [
+        b'{"x":' + b"[" * 300_000,
+        b"[" * 300_000,
+        b'{"digest":' * 50_000,
+        b'{"digest":5}',
+        b"\xff",
+        b'{"digest":"\\u0000"}',
+    ],
 )
 def test_an_entry_that_can_not_be_read_is_one_without_an_artefact(store, body):
     store.put("odd.json", hashlib.sha256(body).hexdigest().encode() + b"\n" + body, LONGEST_UNUSED + 1)
