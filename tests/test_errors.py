@@ -35,14 +35,14 @@ def test_the_last_words_of_the_daemon_are_one_line_and_whole():
     assert str(DaemonError("/long/" + "x" * 4000 + "\x1b\n: not found")) == "/long/" + "x" * 4000 + "\ufffd : not found"
 
 
-def test_a_refusal_is_fit_to_be_shown_whoever_says_it(caplog, tmp_path):
+async def test_a_refusal_is_fit_to_be_shown_whoever_says_it(caplog, tmp_path):
     journal = Journal()
     catalog = Catalog(journal)
     plugin = catalog.plugins["p"] = Plugin("p", tmp_path / "p.wasm", bundled=False)
     with catalog.changes() as changes:
         catalog.set_state(plugin, "refused", NASTY)
         change = changes.receive_nowait()
-    texts = [plugin.error, change.error, journal.lines("p")[0].text, catalog.listing()[0].error]
+    texts = [plugin.error, change.error, journal.lines("p")[0].text, (await catalog.listing())[0].error]
     assert all(map(fine, texts))
     assert fine(caplog.messages[0].removeprefix("p: refused: "))
 

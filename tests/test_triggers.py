@@ -199,7 +199,7 @@ def test_the_bundled_calculator_answers_to_another_trigger(serve):
     client.settled("calc")
     for typed in ("c 1+1", "c\u00a01+1", "\uff43\u30001+1"):
         assert client.names(typed)[0].endswith("2")
-    serve_check = client.ask("check", path=client.plugin("calc")["path"], input="c 1+1")
+    serve_check = client.ask("check", path=client.plugin("calc")["path"], input="c 1+1", plugin="calc")
     assert (serve_check["accepted"], serve_check["trigger"]) == (True, "c ")
     assert serve_check["items"][0]["name"].endswith("2")
 
