@@ -15,11 +15,14 @@ the same number, root of outside among them. What belongs to that number is take
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
+from swiftd.links import steps
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,9 +31,6 @@ UNKNOWN = 65534
 
 ALL_USERS = 2**32 - 1
 """How many users a namespace knows that knows them all."""
-
-MOST_LINKS = 40
-"""Links that the kernel follows on one way."""
 
 ACCESS_LIST = "system.posix_acl_access"
 
@@ -64,31 +64,15 @@ def knows_all_users() -> bool:
 
 def _way(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Everything that the kernel passes on its way to `path`, from / on, as far as it is there."""
-    at, links = "/", 0
-    yield at, os.lstat(at)
-    ahead = path.split("/")[::-1]
-    while ahead:
-        name = ahead.pop()
-        if name in ("", "."):
-            continue
-        if name == "..":
-            at = os.path.dirname(at)  # noqa: PTH120 - a module without pathlib, as clients ask it
-            continue
-        here = f"{at.rstrip('/')}/{name}"
-        try:
-            found = os.lstat(here)
-        except (FileNotFoundError, NotADirectoryError):
+    yield "/", os.lstat("/")
+    for step in steps(path):
+        if isinstance(step.found, FileNotFoundError | NotADirectoryError):
             return
-        yield here, found
-        if not stat.S_ISLNK(found.st_mode):
-            at = here
-            continue
-        if (links := links + 1) > MOST_LINKS:
-            return
-        target = os.readlink(here)  # noqa: PTH115
-        if target.startswith("/"):
-            at = "/"
-        ahead += target.split("/")[::-1]
+        if isinstance(step.found, OSError) and step.found.errno == errno.ELOOP:
+            return  # the kernel goes no further either
+        if isinstance(step.found, Exception):
+            raise step.found
+        yield step.path, step.found
 
 
 def _is_one_s_own(path: str, group: int) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import stat
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import trio
 from watchfiles import Change, awatch
 
 from swiftd.folders import SUFFIX
+from swiftd.links import steps
 from swiftd.shortage import can_start
 from swiftd.threads import in_thread
 
@@ -41,9 +43,6 @@ LOOK = 2.0
 
 THREADS = 2
 """What a watch takes: one that reads from the kernel, and one that waits for it."""
-
-MOST_LINKS = 40
-"""Links that a path may lead through: what Linux allows."""
 
 _log = logging.getLogger(__name__)
 
@@ -203,28 +202,15 @@ def _follow(place: Path, entries: set[Path]) -> Path | None:
 
     Of a path without links that is the last alone, or the first that is missing.
     """
-    here, ahead, links = Path("/"), list(reversed(place.parts[1:])), 0
-    while ahead:
-        name = ahead.pop()
-        there = here.parent if name == ".." else here / name
-        if os.path.islink(there):  # noqa: PTH114
-            entries.add(there)
-            links += 1
-            try:
-                target = there.readlink()
-            except OSError:
-                return None
-            if links > MOST_LINKS:
-                return None
-            if target.is_absolute():
-                here = Path("/")
-            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        elif ahead and os.path.isdir(there):  # noqa: PTH112
-            here = there
-        else:
-            entries.add(there)
-            return there if os.path.exists(there) and not ahead else None  # noqa: PTH110
-    return here
+    end = "/"
+    for step in steps(str(place)):
+        end = step.at
+        if stat.S_ISDIR(step.mode) and not step.is_last:
+            continue
+        entries.add(Path(step.path))
+        if not stat.S_ISLNK(step.mode):
+            return Path(step.path) if step.is_last and step.mode else None
+    return Path(end)
 
 
 def _can_be_watched(folder: Path) -> bool:
