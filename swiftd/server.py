@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
+from swiftd import occupant
 from swiftd.framing import Encoding, FrameReader
 from swiftd.log import Seldom
 from swiftd.outbox import Room
@@ -34,7 +33,6 @@ FIRST_WORDS = 0.5
 
 _log = logging.getLogger(__name__)
 _seldom = Seldom(_log)
-_PEER = struct.Struct("3i")  # pid, uid, gid: the kernel's struct ucred
 
 
 class Server:
@@ -52,7 +50,7 @@ class Server:
 
     async def _session(self, stream: trio.SocketStream) -> None:
         try:
-            if not _same_user(stream.socket):
+            if occupant.user_of(stream.socket) != os.getuid():
                 _seldom.warning("a connection of another user was closed")
             elif len(self._open) >= MOST_SESSIONS and not self._make_room():
                 await self._turn_away(stream)
@@ -107,8 +105,3 @@ class Server:
         """Close every connection."""
         for stream in self._open.values():
             stream.socket.close()
-
-
-def _same_user(connection: trio.socket.SocketType) -> bool:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return int(_PEER.unpack(credentials)[1]) == os.getuid()
