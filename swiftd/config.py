@@ -19,7 +19,7 @@ from swiftd.errors import SwiftError
 from swiftd.exposure import exposed
 from swiftd.sandbox.messages import Limits
 from swiftd.spelling import composed, nearest, strangers, toml_key
-from swiftd.text import is_harmless, one_line
+from swiftd.text import beginning, is_harmless
 from swiftd.triggers import problem_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ MOST_NESTED = 64
 """How deep settings lie in each other. Those of a plugin that asks for more would be hard to write."""
 LONGEST_NAME = 255
 """Bytes of a plugin's name, which is a file's."""
-LONGEST_MESSAGE = 500
-"""Characters that are said of a file: it may hold anything, also a key of its whole length."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +42,7 @@ class ConfigError(SwiftError):
     """The file can't be used: what is wrong, in which line, and what is allowed."""
 
     def __init__(self, message: str) -> None:
-        message = one_line(message)
-        super().__init__(message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…")
+        super().__init__(beginning(message))  # the file may hold anything, also a key of its whole length
 
 
 class Duration(float):

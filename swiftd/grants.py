@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from platformdirs import PlatformDirs
 
+from swiftd import files
 from swiftd.ground import Ground
 from swiftd.links import follow
 from swiftd.sandbox.messages import Grants
@@ -85,8 +86,8 @@ class Grantor:
 
     def given(self, config: Config, plugins: Mapping[str, Found | None]) -> dict[str, Given]:
         """What these are given as the folders are now, by name. Blocks: for a thread."""
-        files = [found.path for found in plugins.values() if found is not None]
-        ground = Ground(self._own, files, _written(config))
+        there = [found.path for found in plugins.values() if found is not None]
+        ground = Ground(self._own, there, _written(config))
         return {name: expand(config.plugin(name).grants, ground) for name in plugins}
 
 
@@ -113,7 +114,7 @@ def _why_not(guest: str, real: str) -> str | None:
     except FileNotFoundError:
         return f"there is no {guest}"
     except OSError as error:
-        return f"{guest} can't be looked at: {(error.strerror or str(error)).lower()}"
+        return f"{guest} can't be looked at: {files.reason(error)}"
 
 
 def _is_text(value: str | None) -> bool:

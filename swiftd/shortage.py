@@ -10,6 +10,8 @@ import errno
 import resource
 import threading
 
+from swiftd import files
+
 COMPILE_MEMORY = 4 * 1024**3
 """Bytes of address space to compile one plugin. One in Python (18 MB) needs 0.5 GB; threads reserve more than that."""
 COMPILE_SECONDS = 60
@@ -63,7 +65,7 @@ def can_start(count: int) -> bool:
 
 def reason(error: OSError) -> str:
     """An error in words, with the limit that it may come from."""
-    return _PASSING.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    return _PASSING.get(error.errno or 0) or files.reason(error)
 
 
 def of_memory() -> str:

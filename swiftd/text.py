@@ -48,6 +48,12 @@ def brief(text: str, most: int = LONGEST) -> str:
     return one_line(text)
 
 
+def beginning(text: str, most: int = LONGEST) -> str:
+    """The text on one line, cut where it is too long."""
+    text = one_line(text[: most + 1])
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def escaped(text: str) -> str:
     """The text with an escape sequence of Python's in the place of each character that is not harmless."""
     if text.isprintable():

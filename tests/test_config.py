@@ -10,6 +10,7 @@ from test_files import KINDS, descriptors, make
 from swiftd import config
 from swiftd.config import Config, ConfigError, Duration, PluginSettings, Size
 from swiftd.spelling import strangers
+from swiftd.text import LONGEST
 
 
 def refusal(text):
@@ -439,7 +440,7 @@ def test_a_name_that_no_file_can_have_is_an_error():
 def test_what_is_said_is_short_and_harmless_whatever_the_file_holds(text):
     for content in ("x" * 200_000, "\\u001b[2J\\u202e" * 1000, "x " * 50_000):
         message = refusal(text.replace("'", '"').format(content))
-        assert len(message) <= config.LONGEST_MESSAGE
+        assert len(message) <= LONGEST
         assert message.isprintable()
 
 

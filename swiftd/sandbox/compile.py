@@ -19,22 +19,19 @@ from typing import TYPE_CHECKING
 from wasmtime import WasmtimeError, wat2wasm
 from wasmtime import component as wc
 
-from swiftd import shortage
+from swiftd import files, shortage
 from swiftd.sandbox.contract import AsyncExportError, ContractError, check_imports, read_contract
 from swiftd.sandbox.engine import make_engine
 from swiftd.sandbox.filetype import COMPONENT, is_text_form, text_form, what_it_is
 from swiftd.sandbox.hardening import harden
 from swiftd.sandbox.messages import Compiled, CompileReport, Refused, Trouble, pack
 from swiftd.sandbox.producers import language
-from swiftd.text import one_line
+from swiftd.text import beginning
 
 if TYPE_CHECKING:
     import socket
 
 NICENESS = 10
-
-LONGEST_REFUSAL = 500
-"""Characters. A refusal may quote names that a plugin's author chose, and types that nest."""
 
 _WITHOUT_ASYNC = {
     "Python": "`def handle` instead of `async def handle`",
@@ -82,7 +79,7 @@ def _report(source: int, artefact: int) -> CompileReport:
         with open(source, "rb") as file:
             wasm = file.read()
     except OSError as error:
-        return Trouble(f"the file can't be read: {(error.strerror or str(error)).lower()}", again=True)
+        return Trouble(f"the file can't be read: {files.reason(error)}", again=True)
     digest = hashlib.sha256(wasm).hexdigest()
     try:
         report, serialized = _compile(wasm, digest)
@@ -103,8 +100,7 @@ def _report(source: int, artefact: int) -> CompileReport:
 
 
 def _refused(source_digest: str, message: str) -> Refused:
-    message = one_line(message[: LONGEST_REFUSAL + 1])
-    return Refused(source_digest, message if len(message) <= LONGEST_REFUSAL else message[: LONGEST_REFUSAL - 1] + "…")
+    return Refused(source_digest, beginning(message))
 
 
 def _compile(wasm: bytes, source_digest: str) -> tuple[Compiled, bytearray]:

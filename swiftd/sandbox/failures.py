@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wasmtime import ExitTrap
 
 from swiftd.sandbox.messages import Failed
-from swiftd.text import one_line
+from swiftd.text import beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 LONGEST_WORDS = 300
 """Characters of a language's own words. They stand in a row of a launcher; the whole of them is in the log."""
-LONGEST_MESSAGE = 500
-"""Characters of any failure's message: it may quote names that a plugin's author chose."""
 
 _UNREACHABLE = "wasm `unreachable` instruction executed"
 """How every language ends a program that has failed."""
@@ -53,13 +51,13 @@ def failed(error: WasmtimeError, record: Record, limits: Limits, *, starting: bo
     if starting and "wasm backtrace" not in str(error):
         reason = last.removeprefix("wasm trap: ")
         code: PluginErrorCode = "memory" if re.search(r"memory|table|instance count", reason) else "contract"
-        return Failed(code=code, message=_shortened(_unmakeable(lines[0], reason, limits)))
+        return Failed(code=code, message=beginning(_unmakeable(lines[0], reason, limits)))
     if last.startswith("wasm trap: "):
         reason = last.removeprefix("wasm trap: ")
         on_purpose = reason == _UNREACHABLE
         behind = f"wasm trap: {'unreachable' if on_purpose else reason}"
         return _trap(record, reason, behind, was_on_purpose=on_purpose)
-    return Failed(code="trap", message=_shortened(last))
+    return Failed(code="trap", message=beginning(last))
 
 
 def _trap(record: Record, alone: str, behind: str, *, was_on_purpose: bool) -> Failed:
@@ -67,7 +65,7 @@ def _trap(record: Record, alone: str, behind: str, *, was_on_purpose: bool) -> F
     stderr = bytes(record.stderr_end).decode("utf-8", "replace")
     words = last_words(stderr, record.log, anything=was_on_purpose)
     code: PluginErrorCode = "memory" if _OUT_OF_MEMORY.match(words) else "trap"
-    return Failed(code=code, message=_shortened(f"{words} ({behind})" if words else alone))
+    return Failed(code=code, message=beginning(f"{words} ({behind})" if words else alone))
 
 
 def _unmakeable(first: str, last: str, limits: Limits) -> str:
@@ -105,11 +103,6 @@ def _mebibytes(size: int) -> str:
     return f"{size / _MIB:.1f}".removesuffix(".0") + " MiB"
 
 
-def _shortened(text: str, most: int = LONGEST_MESSAGE) -> str:
-    text = one_line(text[: most + 1])
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 # ---- what the runtimes print ------------------------------------------------------------------------------------
 
 _NOISE = re.compile(
@@ -132,11 +125,11 @@ def last_words(stderr: str, log: list[tuple[str, str]], *, anything: bool = True
     lines = [line.rstrip() for line in stderr.splitlines() if line.strip()]
     for find in _FINDERS:
         if words := find(lines):
-            return _shortened(words, LONGEST_WORDS)
+            return beginning(words, LONGEST_WORDS)
     if anything and (words := _anything(lines)):
-        return _shortened(words, LONGEST_WORDS)
+        return beginning(words, LONGEST_WORDS)
     errors = [text for level, text in log if anything and level == "error"]
-    return _shortened(errors[-1].strip(), LONGEST_WORDS) if errors else ""
+    return beginning(errors[-1].strip(), LONGEST_WORDS) if errors else ""
 
 
 def _python(lines: list[str]) -> str:
