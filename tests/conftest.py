@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from daemons import Daemon
+
+from swiftd.children import Child
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,6 +31,26 @@ def cache(tmp_path_factory):
     if chosen := os.environ.get("SWIFTD_TEST_CACHE"):
         return Path(chosen)
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def process():
+    """A process that does nothing."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+async def child(process):
+    """The daemon's end of such a process; `theirs` is the end that a sandbox process would have."""
+    ours, theirs = socket.socketpair()
+    child = Child(process.pid, os.pidfd_open(process.pid), ours)
+    with theirs:
+        child.theirs = theirs
+        yield child
+    child.close()
 
 
 @pytest.fixture

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-
 import pytest
 import trio
 import trio.testing
 from daemons import PATIENCE, is_alive
 
-from swiftd.children import Child, LostError, Zygote
+from swiftd.children import LostError, Zygote
 from swiftd.sandbox.messages import HEADER, Failed, Harden, Hardened, Unload, decode_reply, pack
 
 REPLY = Failed(code="trap", message="a\n\u00fc")
-
-
-@pytest.fixture
-def process():
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-async def child(process):
-    """A process that does nothing, its daemon's end, and the end that a worker would have."""
-    ours, theirs = socket.socketpair()
-    child = Child(process.pid, os.pidfd_open(process.pid), ours)
-    with theirs:
-        child.theirs = theirs
-        yield child
-    child.close()
 
 
 async def answer(child):

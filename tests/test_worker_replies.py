@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-
 import pytest
 import trio
 from daemons import PATIENCE
 
-from swiftd.children import Child, LostError
+from swiftd.children import LostError
 from swiftd.sandbox.messages import (
     HEADER,
     Contract,
@@ -34,27 +30,13 @@ ITEM = ("name", "", "")
 
 
 @pytest.fixture
-def process():
-    process = subprocess.Popen(["sleep", "60"])
-    yield process
-    process.kill()
-    process.wait()
-
-
-@pytest.fixture
-async def worker(process):
-    """A worker whose process does nothing; `theirs` is the end of the connection that says what it says."""
-    ours, theirs = socket.socketpair()
-    child = Child(process.pid, os.pidfd_open(process.pid), ours)
-    worker = Worker(child, Folders(), Place())
-    with theirs:
-        worker.theirs = theirs
-        yield worker
-    child.close()
+def worker(child):
+    """A worker whose process does nothing."""
+    return Worker(child, Folders(), Place())
 
 
 def says(worker, reply):
-    worker.theirs.send(reply if isinstance(reply, bytes) else pack(reply))
+    worker.child.theirs.send(reply if isinstance(reply, bytes) else pack(reply))
 
 
 async def is_ended(worker):
